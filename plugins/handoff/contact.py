@@ -1,0 +1,56 @@
+"""A person who may be handed over, identified by a normalised e-mail address."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from email_validator import EmailNotValidError, validate_email
+
+from handoff.errors import HandoffError
+
+
+class UnusableAddress(HandoffError):
+    """A contact cannot be handed over; ``reason`` is the verdict's reason: ``no_email`` or ``invalid_email``."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"contact left out: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A person as the source describes them.
+
+    :param email: normalised address (see :func:`normalise_email`).
+    :param language: ``"de"`` or ``"en"``; other languages are written to in the rule's language.
+    :param timezone: IANA name of the contact's own zone, or empty when the source does not know it.
+    """
+
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    language: str = "de"
+    timezone: str = ""
+
+    @property
+    def key(self) -> str:
+        """The contact's name in logs, lanes and XComs: 32 hex digits that do not show the address."""
+        return hashlib.sha256(f"handoff-contact:{self.email}".encode()).hexdigest()[:32]
+
+
+def normalise_email(text: str | None) -> str:
+    """Return the one spelling of an address by which a contact is known.
+
+    Trimmed, Unicode NFC, lower case throughout: mailbox providers ignore the case of the
+    local part, and KlickTipp and ActiveCampaign both key contacts by it. No DNS query is made.
+
+    :raises UnusableAddress: with reason ``no_email`` or ``invalid_email``.
+    """
+    if not text or not text.strip():
+        raise UnusableAddress("no_email")
+    try:
+        return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized.lower()
+    except EmailNotValidError as error:
+        raise UnusableAddress("invalid_email") from error

@@ -1,0 +1,49 @@
+"""Who is listed for an occasion, and when they were present."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """One stay in the webinar room, half open: present from ``joined`` until just before ``left``.
+
+    :param left: ``None`` while the person is still in the room.
+    """
+
+    joined: datetime
+    left: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One entry of the source's own list, as listed: addresses may be missing, invalid or doubled.
+
+    :param ref: the source's id of the entry.
+    :param registered_at: aware; the order of registration is (registered_at, ref).
+    """
+
+    ref: str
+    email: str
+    registered_at: datetime
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    language: str = ""
+    timezone: str = ""
+    presence: tuple[Presence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """The source's list for one occasion as read at one time.
+
+    :param read_at: when the answer was read (aware).
+    :param presence_until: presence is complete up to this moment; later joins and leaves may still arrive.
+    """
+
+    read_at: datetime
+    presence_until: datetime
+    registrations: tuple[Registration, ...]

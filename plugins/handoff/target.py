@@ -1,0 +1,72 @@
+"""What the delivery engine asks of a target, whoever the vendor is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from handoff.contact import Contact
+from handoff.occasion import Occasion
+from handoff.steps import Step
+
+Proof = Mapping[str, object]
+"""What a target left in our hands as evidence: ids and times, plain JSON, no contact data."""
+
+
+class Promise(Enum):
+    """Which promise applies to a target's effects."""
+
+    SETTLED_BY_READING = "settled by reading"
+    AT_MOST_ONCE = "at most once; a doubtful effect is held and listed"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One effect, ready to go out.
+
+    :param key: stable for ever for this effect (rule, occasion, contact, step); markers and
+        Message-IDs are made from it, so that a repeated attempt can be told from a new one.
+    :param known: proofs of this handoff's earlier confirmed steps at the same account, merged;
+        saves a target from asking again for ids it has already given us.
+    """
+
+    key: str
+    step: Step
+    contact: Contact
+    occasion: Occasion
+    known: Proof = field(default_factory=dict)
+
+
+class Target(Protocol):
+    """One account of one vendor, as the delivery engine sees it.
+
+    Implementations raise only the :class:`~handoff.errors.TargetError` family. They make at
+    most one attempt per call: repeating is the engine's decision.
+    """
+
+    promise: Promise
+    settling_seconds: float
+    """How long the target may take until an effect it accepted can be read back."""
+
+    async def send(self, call: Call) -> Proof:
+        """Carry out the effect once and return its proof.
+
+        :raises TargetError: the subclass says what is known about the effect.
+        """
+        ...
+
+    async def seen(self, call: Call) -> Proof | None:
+        """Read back whether the effect is there: its proof, or ``None`` when it is not.
+
+        Only asked of targets that promise ``SETTLED_BY_READING``, and never earlier than
+        ``settling_seconds`` after the attempt.
+
+        :raises TargetError: when the target cannot be read now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections; safe to call twice."""
+        ...
