@@ -17,6 +17,8 @@ class Occasion:
     :param anchors: moments (aware) that offsets count from: ``start`` and ``end`` for a webinar.
     :param timezone: IANA zone in which the source states the occasion's local times.
     :param cancelled: the source says that it does not take place.
+    :param changed: when the source last changed it (unix seconds); an older report never
+        overwrites a newer one. 0 when the source does not say: then the newest report wins.
     :param facts: further plain JSON facts that templates and audiences may use.
     """
 
@@ -28,4 +30,5 @@ class Occasion:
     series: str = ""
     timezone: str = "Europe/Berlin"
     cancelled: bool = False
+    changed: float = 0.0
     facts: dict[str, object] = field(default_factory=dict)

@@ -1,1 +1,1 @@
-
+"""Vendor protocols without I/O: build a request, read an answer."""

@@ -1,0 +1,1 @@
+"""The ledger: everything that was heard, decided and done, in PostgreSQL."""

@@ -1,0 +1,126 @@
+"""Batches: what waits for its moment, one for each rule and occasion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.ledger.occasions import KnownOccasion, occasion_from_row
+
+LEASE_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingBatch:
+    """A batch that a run has claimed, with its occasion as last reported."""
+
+    id: int
+    rule_id: str
+    rule_version: int
+    due_at: datetime
+    occasion: KnownOccasion
+
+
+PLAN = text("""
+    INSERT INTO handoff.batches (rule_id, rule_version, occasion_id, due_at, wake_at, state, reason)
+    VALUES (:rule_id, :rule_version, :occasion_id, :due_at, :due_at, :state, :reason)
+    ON CONFLICT (rule_id, occasion_id) DO NOTHING
+    RETURNING id
+""")
+PLANNED = text("""
+    SELECT id, rule_id, rule_version, due_at, state, reason FROM handoff.batches
+    WHERE occasion_id = :occasion_id AND (state = 'waiting' OR reason = 'occasion_cancelled')
+    FOR UPDATE
+""")
+MOVE = text("""
+    UPDATE handoff.batches SET due_at = :due_at, wake_at = :due_at, state = 'waiting', reason = '',
+        lease_owner = NULL, leased_until = NULL
+    WHERE id = :id
+""")
+CLOSE = text("""
+    UPDATE handoff.batches SET state = :state, reason = :reason, lease_owner = NULL, leased_until = NULL,
+        judged_at = clock_timestamp()
+    WHERE id = :id AND state = 'waiting'
+""")
+POSTPONE = text("""
+    UPDATE handoff.batches SET wake_at = clock_timestamp() + make_interval(secs => :seconds), reason = :reason,
+        lease_owner = NULL, leased_until = NULL
+    WHERE id = :id
+""")
+CLAIM = text("""
+    WITH due AS (
+        SELECT id FROM handoff.batches
+        WHERE rule_id = :rule_id AND state = 'waiting'
+          AND wake_at <= clock_timestamp() + make_interval(secs => :horizon)
+          AND (lease_owner = :owner OR leased_until IS NULL OR leased_until < clock_timestamp())
+        ORDER BY wake_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE handoff.batches AS batch SET lease_owner = :owner,
+            leased_until = GREATEST(clock_timestamp(), batch.due_at) + make_interval(secs => :lease)
+        FROM due WHERE batch.id = due.id RETURNING batch.*
+    )
+    SELECT claimed.id AS batch_id, claimed.rule_id, claimed.rule_version, claimed.due_at, occasion.*
+    FROM claimed JOIN handoff.occasions AS occasion ON occasion.id = claimed.occasion_id
+    ORDER BY claimed.due_at, claimed.id
+""")
+RENEW = text("""
+    UPDATE handoff.batches SET leased_until = GREATEST(leased_until, clock_timestamp() + make_interval(secs => :lease))
+    WHERE lease_owner = :owner AND state = 'waiting'
+""")
+
+
+def _waiting(row: RowMapping) -> WaitingBatch:
+    return WaitingBatch(
+        id=row["batch_id"],
+        rule_id=row["rule_id"],
+        rule_version=row["rule_version"],
+        due_at=row["due_at"],
+        occasion=KnownOccasion(row["id"], row["version"], occasion_from_row(row)),
+    )
+
+
+async def plan(connection: AsyncConnection, **values: Any) -> bool:
+    """Create a batch unless the rule has one for the occasion; tell whether it is new."""
+    return (await connection.execute(PLAN, {"state": "waiting", "reason": ""} | values)).first() is not None
+
+
+async def planned(connection: AsyncConnection, occasion_id: int) -> Sequence[RowMapping]:
+    """Return and lock the occasion's batches that can still move: waiting, or cancelled with it."""
+    return (await connection.execute(PLANNED, {"occasion_id": occasion_id})).mappings().all()
+
+
+async def move(connection: AsyncConnection, batch_id: int, due_at: datetime) -> None:
+    """Let a batch wait for another moment."""
+    await connection.execute(MOVE, {"id": batch_id, "due_at": due_at})
+
+
+async def close(connection: AsyncConnection, batch_id: int, state: str, reason: str = "") -> None:
+    """End a batch's waiting: ``judged``, ``cancelled`` or ``held``."""
+    await connection.execute(CLOSE, {"id": batch_id, "state": state, "reason": reason})
+
+
+async def postpone(connection: AsyncConnection, batch_id: int, seconds: float, reason: str) -> None:
+    """Look at a batch again later; its due moment, for which it is judged, stays."""
+    await connection.execute(POSTPONE, {"id": batch_id, "seconds": seconds, "reason": reason})
+
+
+async def claim(
+    connection: AsyncConnection, rule_id: str, owner: str, *, horizon: float, most: int = 100
+) -> list[WaitingBatch]:
+    """Claim the rule's batches that wake within ``horizon`` seconds, for this owner until the lease ends.
+
+    Claiming again as the same owner returns the same batches, so a later task of a run
+    takes up what an earlier one claimed.
+    """
+    parameters = {"rule_id": rule_id, "owner": owner, "horizon": horizon, "most": most, "lease": LEASE_SECONDS}
+    return [_waiting(row) for row in (await connection.execute(CLAIM, parameters)).mappings()]
+
+
+async def renew(connection: AsyncConnection, owner: str) -> None:
+    """Keep this owner's batches for another lease."""
+    await connection.execute(RENEW, {"owner": owner, "lease": LEASE_SECONDS})

@@ -1,0 +1,79 @@
+"""The doorbell: which rules have something to do now or soon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+CHANNEL = "handoff_bell"
+FIRST_LEAD_SECONDS = 12.0
+SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 6.0, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bell:
+    """A rule with work: the moment it is needed at (aware), and what the moment belongs to."""
+
+    rule_id: str
+    moment: datetime
+    kind: str
+
+
+DUE = text("""
+    SELECT rule_id, 'batch' AS kind, min(GREATEST(wake_at, leased_until)) AS moment
+    FROM handoff.batches
+    WHERE state = 'waiting' AND wake_at <= clock_timestamp() + make_interval(secs => :lead)
+      AND (leased_until IS NULL OR leased_until < clock_timestamp())
+    GROUP BY rule_id
+    UNION ALL
+    SELECT order_group, 'lane', min(GREATEST(ready_at, leased_until))
+    FROM handoff.lanes
+    WHERE ready_at <= clock_timestamp() AND held IS NULL
+      AND (leased_until IS NULL OR leased_until < clock_timestamp())
+    GROUP BY order_group
+""")
+NEXT = text("""
+    SELECT EXTRACT(EPOCH FROM min(moment) - clock_timestamp()) FROM (
+        SELECT min(wake_at) - make_interval(secs => :lead) AS moment FROM handoff.batches
+        WHERE state = 'waiting' AND wake_at > clock_timestamp() + make_interval(secs => :lead)
+        UNION ALL
+        SELECT min(ready_at) FROM handoff.lanes WHERE ready_at > clock_timestamp() AND held IS NULL
+    ) AS moments
+""")
+LEAD = text("""
+    SELECT max(seconds) FROM (SELECT seconds FROM handoff.starts ORDER BY id DESC LIMIT 50) AS recent
+""")
+STARTED = text("INSERT INTO handoff.starts (rule_id, seconds) VALUES (:rule_id, :seconds)")
+
+
+async def ring(connection: AsyncConnection) -> None:
+    """Tell the doorbell, at commit, that moments have changed."""
+    await connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+
+
+async def due(connection: AsyncConnection, lead: float) -> list[Bell]:
+    """Return the rules that have a batch waking within ``lead`` seconds, or a lane that is ready."""
+    rows = await connection.execute(DUE, {"lead": lead})
+    return [Bell(row.rule_id, row.moment, row.kind) for row in rows]
+
+
+async def seconds_to_next(connection: AsyncConnection, lead: float) -> float | None:
+    """Return the seconds until the next bell would be due, or ``None`` when nothing waits."""
+    seconds = (await connection.execute(NEXT, {"lead": lead})).scalar_one_or_none()
+    return None if seconds is None else max(0.0, float(seconds))
+
+
+async def started(connection: AsyncConnection, rule_id: str, seconds: float) -> None:
+    """Remember how long a run took from its bell until it stood ready."""
+    await connection.execute(STARTED, {"rule_id": rule_id, "seconds": seconds})
+
+
+async def lead_seconds(connection: AsyncConnection) -> float:
+    """Return how long before its moment a bell must ring, from the slowest of the last fifty starts."""
+    slowest = (await connection.execute(LEAD)).scalar_one_or_none()
+    if slowest is None:
+        return FIRST_LEAD_SECONDS
+    return min(max(slowest * 1.5 + 2.0, SHORTEST_LEAD_SECONDS), LONGEST_LEAD_SECONDS)

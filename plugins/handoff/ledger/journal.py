@@ -1,0 +1,175 @@
+"""Intents and outcomes, committed in groups: the write-ahead log of every outward call.
+
+A lane announces an effect (``planned -> sending``) and may send only after that is on disk;
+what became of it follows. Many lanes share one transaction, in the order in which they spoke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from handoff.errors import LedgerError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an effect: its new state, why, and the target's proof."""
+
+    effect_id: int
+    state: str
+    reason: str = ""
+    proof: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A lane given back: ready again after ``seconds`` (``None``: nothing left), or held for a person."""
+
+    lane_id: int
+    revision: int
+    seconds: float | None = None
+    held: str | None = None
+
+
+@dataclass(slots=True)
+class _Group:
+    intents: dict[int, asyncio.Future[bool]] = field(default_factory=dict)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    skips: list[tuple[int, str]] = field(default_factory=list)
+    releases: list[Release] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.intents) + len(self.outcomes) + len(self.skips) + len(self.releases)
+
+
+OUTCOMES = text("""
+    UPDATE handoff.effects AS effect SET state = outcome.state, reason = outcome.reason,
+        proof = COALESCE(outcome.proof, effect.proof),
+        settled_at = CASE WHEN outcome.state IN ('planned', 'unknown') THEN NULL ELSE clock_timestamp() END
+    FROM jsonb_to_recordset(CAST(:outcomes AS jsonb))
+        AS outcome (effect_id bigint, state text, reason text, proof jsonb),
+        handoff.lanes AS lane
+    WHERE effect.id = outcome.effect_id AND lane.id = effect.lane_id AND lane.lease_owner = :owner
+""")
+SKIPS = text("""
+    UPDATE handoff.effects AS effect SET state = 'skipped', reason = skip.reason, settled_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:skips AS jsonb)) AS skip (handoff_id bigint, reason text), handoff.lanes AS lane
+    WHERE effect.handoff_id = skip.handoff_id AND effect.state = 'planned'
+      AND lane.id = effect.lane_id AND lane.lease_owner = :owner
+""")
+RELEASES = text("""
+    UPDATE handoff.lanes AS lane SET lease_owner = NULL, leased_until = NULL, held = release.held,
+        ready_at = CASE
+            WHEN lane.revision <> release.revision THEN clock_timestamp()
+            WHEN release.seconds IS NULL THEN NULL
+            ELSE clock_timestamp() + make_interval(secs => release.seconds) END
+    FROM jsonb_to_recordset(CAST(:releases AS jsonb))
+        AS release (lane_id bigint, revision bigint, seconds double precision, held text)
+    WHERE lane.id = release.lane_id AND lane.lease_owner = :owner
+""")
+INTENTS = text("""
+    UPDATE handoff.effects AS effect
+    SET state = 'sending', intent_at = clock_timestamp(), attempts = effect.attempts + 1
+    FROM handoff.lanes AS lane
+    WHERE effect.id = ANY(CAST(:intents AS bigint[])) AND effect.state = 'planned' AND lane.id = effect.lane_id
+      AND lane.lease_owner = :owner AND lane.leased_until > clock_timestamp()
+    RETURNING effect.id
+""")
+
+
+class Journal:
+    """One worker's journal.
+
+    :param owner: the worker's name in leases; every write is refused to lanes it has lost.
+    """
+
+    def __init__(self, engine: AsyncEngine, owner: str) -> None:
+        self._engine, self._owner = engine, owner
+        self._group = _Group()
+        self._news = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    async def intend(self, effect_id: int) -> bool:
+        """Announce an effect and wait until that is on disk.
+
+        :returns: ``False`` when the lane's lease was lost; then nothing may be sent.
+        """
+        self._check()
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._group.intents[effect_id] = answer
+        self._news.set()
+        return await answer
+
+    def note(self, outcome: Outcome) -> None:
+        """Write an outcome with the next group; a later intent of the same lane is never written before it."""
+        self._check()
+        self._group.outcomes[outcome.effect_id] = outcome
+        self._news.set()
+
+    def skip_rest(self, handoff_id: int, reason: str) -> None:
+        """Skip the planned effects of a handoff that cannot go on."""
+        self._group.skips.append((handoff_id, reason))
+        self._news.set()
+
+    def release(self, release: Release) -> None:
+        """Give a lane back with the next group."""
+        self._group.releases.append(release)
+        self._news.set()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise LedgerError("the ledger could not be written; nothing more is sent") from self._failure
+
+    async def run(self) -> None:
+        """Write groups until cancelled; what was noted before :meth:`drain` is written first."""
+        while True:
+            await self._news.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write everything noted so far in one transaction."""
+        self._news.clear()
+        group, self._group = self._group, _Group()
+        if not len(group):
+            return
+        try:
+            async with self._engine.begin() as connection:
+                granted = await self._write(connection, group)
+        except BaseException as failure:
+            self._failure = failure
+            for answer in group.intents.values():
+                if not answer.done():
+                    answer.set_exception(LedgerError("the ledger could not be written; nothing was sent"))
+            raise
+        for effect_id, answer in group.intents.items():
+            if not answer.done():
+                answer.set_result(effect_id in granted)
+
+    async def _write(self, connection: AsyncConnection, group: _Group) -> set[int]:
+        owner = {"owner": self._owner}
+        if group.outcomes:
+            rows = [
+                {"effect_id": o.effect_id, "state": o.state, "reason": o.reason, "proof": o.proof}
+                for o in group.outcomes.values()
+            ]
+            await connection.execute(OUTCOMES, owner | {"outcomes": json.dumps(rows)})
+        if group.skips:
+            rows = [{"handoff_id": handoff_id, "reason": reason} for handoff_id, reason in group.skips]
+            await connection.execute(SKIPS, owner | {"skips": json.dumps(rows)})
+        granted: set[int] = set()
+        if group.intents:
+            result = await connection.execute(INTENTS, owner | {"intents": list(group.intents)})
+            granted = set(result.scalars())
+        if group.releases:
+            rows = [
+                {"lane_id": r.lane_id, "revision": r.revision, "seconds": r.seconds, "held": r.held}
+                for r in group.releases
+            ]
+            await connection.execute(RELEASES, owner | {"releases": json.dumps(rows)})
+        return granted

@@ -1,0 +1,136 @@
+"""Lanes: claiming the right to work in them, and reading what waits there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.contact import Contact
+
+LEASE_SECONDS = 15.0
+
+
+@dataclass(slots=True)
+class OpenEffect:
+    """An effect that is not final, with all that is needed to carry it out.
+
+    :param state: ``planned``, or ``sending`` / ``unknown`` when an earlier attempt's outcome is not known.
+    :param seconds_since_intent: how long ago the last attempt was announced, ``None`` if there was none.
+    """
+
+    id: int
+    handoff_id: int
+    step_no: int
+    state: str
+    attempts: int
+    seconds_since_intent: float | None
+    account: str
+    batch_id: int
+    contact: Contact
+
+
+@dataclass(slots=True)
+class ClaimedLane:
+    """A lane that a worker has leased: its open effects in order, and earlier proofs per handoff and account."""
+
+    id: int
+    revision: int
+    effects: list[OpenEffect] = field(default_factory=list)
+    known: dict[tuple[int, str], dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
+
+
+CLAIM = text("""
+    WITH ready AS (
+        SELECT id FROM handoff.lanes
+        WHERE order_group = :order_group AND held IS NULL
+          AND ready_at <= clock_timestamp() + make_interval(secs => :horizon)
+          AND (leased_until IS NULL OR leased_until < clock_timestamp())
+        ORDER BY ready_at, id LIMIT :most FOR UPDATE SKIP LOCKED
+    )
+    UPDATE handoff.lanes AS lane
+    SET lease_owner = :owner, leased_until = clock_timestamp() + make_interval(secs => :lease)
+    FROM ready WHERE lane.id = ready.id
+    RETURNING lane.id, lane.revision
+""")
+OPEN = text("""
+    SELECT effect.id, effect.handoff_id, effect.lane_id, effect.step_no, effect.state, effect.attempts,
+        effect.account, EXTRACT(EPOCH FROM clock_timestamp() - effect.intent_at) AS seconds_since_intent,
+        handoff.batch_id, contact.email, contact.first_name, contact.last_name, contact.phone,
+        contact.language, contact.timezone
+    FROM handoff.effects AS effect
+    JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+    JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
+    WHERE effect.lane_id = ANY(CAST(:lanes AS bigint[])) AND effect.state IN ('planned', 'sending', 'unknown')
+    ORDER BY effect.lane_id, effect.handoff_id, effect.step_no
+""")
+KNOWN = text("""
+    SELECT effect.lane_id, effect.handoff_id, effect.account, effect.proof FROM handoff.effects AS effect
+    WHERE effect.handoff_id = ANY(CAST(:handoffs AS bigint[])) AND effect.state = 'confirmed'
+    ORDER BY effect.handoff_id, effect.step_no
+""")
+RENEW = text("""
+    UPDATE handoff.lanes SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+    WHERE id = ANY(CAST(:lanes AS bigint[])) AND lease_owner = :owner
+""")
+WAITING = text("""
+    SELECT count(*) AS open, EXTRACT(EPOCH FROM min(GREATEST(ready_at, leased_until)) - clock_timestamp()) AS seconds
+    FROM handoff.lanes WHERE order_group = :order_group AND ready_at IS NOT NULL AND held IS NULL
+      AND ready_at <= clock_timestamp() + make_interval(secs => :horizon)
+""")
+
+
+async def claim(
+    connection: AsyncConnection, order_group: str, owner: str, *, most: int, horizon: float = 0.0
+) -> list[ClaimedLane]:
+    """Lease up to ``most`` lanes that are ready within ``horizon`` seconds and read what waits in them."""
+    parameters = {
+        "order_group": order_group, "owner": owner, "most": most, "horizon": horizon, "lease": LEASE_SECONDS,
+    }  # fmt: skip
+    rows = (await connection.execute(CLAIM, parameters)).all()
+    lanes = {row.id: ClaimedLane(row.id, row.revision) for row in sorted(rows)}
+    if not lanes:
+        return []
+    for row in (await connection.execute(OPEN, {"lanes": list(lanes)})).mappings():
+        lanes[row["lane_id"]].effects.append(_open_effect(row))
+    begun = [lane.effects[0].handoff_id for lane in lanes.values() if lane.effects and lane.effects[0].step_no > 0]
+    if begun:
+        for row in (await connection.execute(KNOWN, {"handoffs": begun})).mappings():
+            lanes[row["lane_id"]].known[row["handoff_id"], row["account"]].update(row["proof"] or {})
+    return list(lanes.values())
+
+
+def _open_effect(row: RowMapping) -> OpenEffect:
+    since = row["seconds_since_intent"]
+    return OpenEffect(
+        id=row["id"],
+        handoff_id=row["handoff_id"],
+        step_no=row["step_no"],
+        state=row["state"],
+        attempts=row["attempts"],
+        seconds_since_intent=None if since is None else float(since),
+        account=row["account"],
+        batch_id=row["batch_id"],
+        contact=Contact(
+            email=row["email"],
+            first_name=row["first_name"],
+            last_name=row["last_name"],
+            phone=row["phone"],
+            language=row["language"],
+            timezone=row["timezone"],
+        ),
+    )
+
+
+async def renew(connection: AsyncConnection, owner: str, lane_ids: list[int]) -> None:
+    """Keep these lanes for another lease, as far as this owner still has them."""
+    await connection.execute(RENEW, {"owner": owner, "lanes": lane_ids, "lease": LEASE_SECONDS})
+
+
+async def waiting(connection: AsyncConnection, order_group: str, *, horizon: float) -> tuple[int, float]:
+    """Return how many lanes become ready within ``horizon`` seconds, and the seconds until the first is free."""
+    row = (await connection.execute(WAITING, {"order_group": order_group, "horizon": horizon})).one()
+    return row.open, max(0.0, float(row.seconds or 0.0))

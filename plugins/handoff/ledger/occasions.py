@@ -1,0 +1,125 @@
+"""Occasions as the ledger knows them, and the inbox through which they arrive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import or_, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import RowMapping
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.ledger.schema import Event, OccasionRow
+from handoff.occasion import Occasion
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOccasion:
+    """An occasion together with its id and version in the ledger."""
+
+    id: int
+    version: int
+    occasion: Occasion
+
+
+def _anchors(occasion: Occasion) -> dict[str, str]:
+    return {name: moment.isoformat() for name, moment in occasion.anchors.items()}
+
+
+def _payload(occasion: Occasion) -> dict[str, Any]:
+    return {
+        "title": occasion.title,
+        "series": occasion.series,
+        "anchors": _anchors(occasion),
+        "timezone": occasion.timezone,
+        "cancelled": occasion.cancelled,
+        "changed": occasion.changed,
+        "facts": occasion.facts,
+    }
+
+
+def _content_key(occasion: Occasion) -> str:
+    text = json.dumps([occasion.key, _payload(occasion)], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+async def hear(connection: AsyncConnection, occasion: Occasion) -> bool:
+    """Put a report into the inbox.
+
+    :returns: ``False`` when the very same report was heard before.
+    """
+    statement = (
+        insert(Event)
+        .values(
+            source=occasion.source,
+            account=occasion.account,
+            content_key=_content_key(occasion),
+            occasion_key=occasion.key,
+            payload=_payload(occasion),
+        )
+        .on_conflict_do_nothing()
+        .returning(Event.id)
+    )
+    return (await connection.execute(statement)).first() is not None
+
+
+async def take_over(connection: AsyncConnection, occasion: Occasion) -> KnownOccasion | None:
+    """Make the ledger's occasion follow a report.
+
+    :returns: the occasion with its new version, or ``None`` when the report is older than what is known.
+    """
+    values = {
+        "series": occasion.series,
+        "title": occasion.title,
+        "anchors": _anchors(occasion),
+        "timezone": occasion.timezone,
+        "facts": occasion.facts,
+        "cancelled": occasion.cancelled,
+        "changed": occasion.changed,
+    }
+    statement = (
+        insert(OccasionRow)
+        .values(source=occasion.source, account=occasion.account, key=occasion.key, **values)
+        .on_conflict_do_update(
+            index_elements=[OccasionRow.source, OccasionRow.account, OccasionRow.key],
+            set_=values | {"version": OccasionRow.version + 1},
+            where=or_(OccasionRow.changed <= occasion.changed, occasion.changed == 0),
+        )
+        .returning(OccasionRow.id, OccasionRow.version)
+    )
+    row = (await connection.execute(statement)).first()
+    return KnownOccasion(row.id, row.version, occasion) if row else None
+
+
+def occasion_from_row(row: RowMapping | Mapping[str, Any]) -> Occasion:
+    """Build the domain's occasion from a row of the table ``occasions``."""
+    return Occasion(
+        source=row["source"],
+        account=row["account"],
+        key=row["key"],
+        title=row["title"],
+        series=row["series"],
+        timezone=row["timezone"],
+        cancelled=row["cancelled"],
+        changed=row["changed"],
+        facts=row["facts"],
+        anchors={name: datetime.fromisoformat(moment) for name, moment in row["anchors"].items()},
+    )
+
+
+OPEN_OCCASIONS = text("""
+    SELECT * FROM handoff.occasions
+    WHERE source = :source AND account = :account
+      AND EXISTS (SELECT 1 FROM jsonb_each_text(anchors) AS anchor WHERE anchor.value::timestamptz > now())
+""")
+
+
+async def open_occasions(connection: AsyncConnection, source: str, account: str) -> list[KnownOccasion]:
+    """Return the account's occasions of which at least one anchor is still to come."""
+    rows = (await connection.execute(OPEN_OCCASIONS, {"source": source, "account": account})).mappings().all()
+    return [KnownOccasion(row["id"], row["version"], occasion_from_row(row)) for row in rows]

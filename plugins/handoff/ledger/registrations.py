@@ -1,0 +1,118 @@
+"""The source's own list for an occasion, as last read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.contact import Contact, UnusableAddress, normalise_email
+from handoff.registration import Presence, Registration, Roster
+
+LANGUAGES = {"de", "en"}
+WRITTEN_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A registration with the contact it belongs to; ``unusable`` says why there is none."""
+
+    registration: Registration
+    contact_id: int | None
+    contact_key: str
+    unusable: str
+
+
+STORE = text("""
+    WITH entry AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (
+            ref text, unusable text, registered_at timestamptz, presence jsonb,
+            key text, email text, first_name text, last_name text, phone text, language text, timezone text)
+    ), contact AS (
+        INSERT INTO handoff.contacts (key, email, first_name, last_name, phone, language, timezone)
+        SELECT DISTINCT ON (key) key, email, first_name, last_name, phone, language, timezone
+        FROM entry WHERE unusable = '' ORDER BY key, registered_at
+        ON CONFLICT (key) DO UPDATE SET first_name = EXCLUDED.first_name, last_name = EXCLUDED.last_name,
+            phone = EXCLUDED.phone, language = EXCLUDED.language, timezone = EXCLUDED.timezone
+        RETURNING id, key
+    )
+    INSERT INTO handoff.registrations (occasion_id, ref, contact_id, unusable, registered_at, presence, read_at)
+    SELECT :occasion_id, entry.ref, contact.id, entry.unusable, entry.registered_at, entry.presence, :read_at
+    FROM entry LEFT JOIN contact USING (key)
+    ON CONFLICT (occasion_id, ref) DO UPDATE SET contact_id = EXCLUDED.contact_id, unusable = EXCLUDED.unusable,
+        registered_at = EXCLUDED.registered_at, presence = EXCLUDED.presence, read_at = EXCLUDED.read_at
+""")
+LISTED = text("""
+    SELECT registration.ref, registration.contact_id, registration.unusable, registration.registered_at,
+        registration.presence, contact.key AS contact_key
+    FROM handoff.registrations AS registration
+    LEFT JOIN handoff.contacts AS contact ON contact.id = registration.contact_id
+    WHERE registration.occasion_id = :occasion_id
+    ORDER BY registration.registered_at, registration.ref
+""")
+READ_AT = text("SELECT max(read_at) FROM handoff.registrations WHERE occasion_id = :occasion_id")
+
+
+def _presence_json(registration: Registration) -> list[list[str | None]]:
+    return [[stay.joined.isoformat(), stay.left.isoformat() if stay.left else None] for stay in registration.presence]
+
+
+def _presence(stays: list[list[str | None]]) -> tuple[Presence, ...]:
+    return tuple(
+        Presence(datetime.fromisoformat(joined), datetime.fromisoformat(left) if left else None)
+        for joined, left in stays
+        if joined
+    )
+
+
+def _entry(registration: Registration) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "ref": registration.ref,
+        "registered_at": registration.registered_at.isoformat(),
+        "presence": _presence_json(registration),
+        "unusable": "",
+    }
+    try:
+        email = normalise_email(registration.email)
+    except UnusableAddress as unusable:
+        return entry | {"unusable": unusable.reason}
+    return entry | {
+        "key": Contact(email=email).key,
+        "email": email,
+        "first_name": registration.first_name.strip(),
+        "last_name": registration.last_name.strip(),
+        "phone": registration.phone,
+        "language": registration.language if registration.language in LANGUAGES else "",
+        "timezone": registration.timezone,
+    }
+
+
+async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -> None:
+    """Write what a source lists, new entries and changed ones; entries are never removed."""
+    entries = list(map(_entry, roster.registrations))
+    for start in range(0, len(entries), WRITTEN_AT_ONCE):
+        chunk = json.dumps(entries[start : start + WRITTEN_AT_ONCE])
+        await connection.execute(STORE, {"entries": chunk, "occasion_id": occasion_id, "read_at": roster.read_at})
+
+
+async def read_at(connection: AsyncConnection, occasion_id: int) -> datetime | None:
+    """Return when the occasion's list was last read, ``None`` if never or if it was empty."""
+    return (await connection.execute(READ_AT, {"occasion_id": occasion_id})).scalar_one_or_none()
+
+
+async def listed(connection: AsyncConnection, occasion_id: int) -> list[Listed]:
+    """Return the occasion's entries in the order of registration."""
+    rows: Iterable[RowMapping] = (await connection.execute(LISTED, {"occasion_id": occasion_id})).mappings()
+    return [_listed(row) for row in rows]
+
+
+def _listed(row: RowMapping) -> Listed:
+    registration = Registration(
+        ref=row["ref"], email="", registered_at=row["registered_at"], presence=_presence(row["presence"])
+    )
+    return Listed(registration, row["contact_id"], row["contact_key"] or "", row["unusable"])

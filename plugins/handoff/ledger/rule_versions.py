@@ -1,0 +1,36 @@
+"""Rules as they were when something was planned with them."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.errors import LedgerError
+from handoff.rule import Rule
+
+PIN = text("""
+    INSERT INTO handoff.rule_versions (rule_id, version, hash, spec)
+    SELECT :rule_id, COALESCE(max(version), 0) + 1, :hash, CAST(:spec AS jsonb)
+    FROM handoff.rule_versions WHERE rule_id = :rule_id
+    ON CONFLICT (rule_id, hash) DO UPDATE SET hash = EXCLUDED.hash
+    RETURNING version
+""")
+LOAD = text("SELECT spec FROM handoff.rule_versions WHERE rule_id = :rule_id AND version = :version")
+
+
+async def pin(connection: AsyncConnection, rule: Rule) -> int:
+    """Store the rule as it is now, once per content, and return its version."""
+    parameters = {"rule_id": rule.id, "hash": rule.spec_hash, "spec": rule.model_dump_json()}
+    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:rule_id))"), {"rule_id": rule.id})
+    return int((await connection.execute(PIN, parameters)).scalar_one())
+
+
+async def load(connection: AsyncConnection, rule_id: str, version: int) -> Rule:
+    """Return the rule as it was in ``version``.
+
+    :raises LedgerError: when the ledger has no such version.
+    """
+    spec = (await connection.execute(LOAD, {"rule_id": rule_id, "version": version})).scalar_one_or_none()
+    if spec is None:
+        raise LedgerError(f"the ledger has no version {version} of rule {rule_id}")
+    return Rule.model_validate(spec)

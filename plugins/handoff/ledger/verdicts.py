@@ -1,0 +1,95 @@
+"""Writing a judged batch: verdicts, and for those included their handoffs, lanes and effects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.rule import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict on one listed entry.
+
+    :param position: place in the order of registration, from 0.
+    :param lane: name of the lane its effects go through; empty when it is excluded.
+    """
+
+    ref: str
+    contact_id: int | None
+    position: int
+    included: bool
+    reason: str
+    lane: str
+    facts: dict[str, Any]
+
+
+WRITE = text("""
+    WITH entry AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (
+            ref text, contact_id bigint, position bigint, included boolean, reason text, lane text, facts jsonb)
+    ), verdict AS (
+        INSERT INTO handoff.verdicts (batch_id, ref, contact_id, included, reason, facts, moment, read_at)
+        SELECT :batch_id, ref, contact_id, included, reason, facts, :moment, :read_at FROM entry
+        ON CONFLICT (batch_id, ref) DO NOTHING RETURNING ref
+    ), added AS (
+        SELECT entry.* FROM entry JOIN verdict USING (ref) WHERE entry.included
+    ), lane AS (
+        INSERT INTO handoff.lanes (order_group, name, ready_at)
+        SELECT :order_group, lane, clock_timestamp() FROM added GROUP BY lane ORDER BY min(position)
+        ON CONFLICT (order_group, name) DO UPDATE SET revision = lanes.revision + 1,
+            ready_at = LEAST(lanes.ready_at, EXCLUDED.ready_at)
+        RETURNING id, name
+    ), handoff AS (
+        INSERT INTO handoff.handoffs (batch_id, contact_id, lane_id, position)
+        SELECT :batch_id, added.contact_id, lane.id, added.position
+        FROM added JOIN lane ON lane.name = added.lane ORDER BY added.position
+        ON CONFLICT (batch_id, contact_id) DO NOTHING
+        RETURNING id, lane_id
+    )
+    INSERT INTO handoff.effects (handoff_id, lane_id, step_no, step, account)
+    SELECT handoff.id, handoff.lane_id, step.no, step.step, step.account
+    FROM handoff CROSS JOIN jsonb_to_recordset(CAST(:steps AS jsonb)) AS step (no smallint, step text, account text)
+    ORDER BY handoff.id, step.no
+""")
+
+
+def _steps(rule: Rule) -> str:
+    steps = [{"no": number, "step": step.step, "account": step.conn_id} for number, step in enumerate(rule.steps)]
+    return json.dumps(steps)
+
+
+async def write(
+    connection: AsyncConnection,
+    batch_id: int,
+    rule: Rule,
+    judged: Sequence[Judged],
+    *,
+    moment: datetime,
+    read_at: datetime,
+) -> None:
+    """Write verdicts and make the included ready to go out; entries written before are left as they are.
+
+    :param moment: the moment the audience was judged for.
+    :param read_at: when the facts were read from the source.
+    """
+    entries = [
+        {name: getattr(entry, name) for name in ("ref", "contact_id", "position", "included", "reason", "lane", "facts")}
+        for entry in judged
+    ]
+    parameters = {
+        "entries": json.dumps(entries),
+        "steps": _steps(rule),
+        "batch_id": batch_id,
+        "order_group": rule.id,
+        "moment": moment,
+        "read_at": read_at,
+    }
+    await connection.execute(WRITE, parameters)

@@ -1,0 +1,202 @@
+"""How texts are rendered: one sandboxed Jinja2 environment, strict about every unknown name.
+
+Templates see three names: ``contact`` (the fields of :class:`~handoff.contact.Contact`),
+``occasion`` (``title``, ``key``, ``series``, ``timezone``, ``facts`` and each anchor as an
+aware datetime, so ``start`` and ``end`` for a webinar) and ``rule`` (:class:`RuleFacts`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from jinja2 import (
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+    pass_context,
+)
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from handoff.contact import Contact
+from handoff.errors import TemplateError
+from handoff.occasion import Occasion
+
+Variables = Mapping[str, Any]
+
+MONATE = ("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November",
+          "Dezember")  # fmt: skip
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+          "December")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """What a template may know of its rule.
+
+    :param language: the language of contacts whose own language has no template.
+    """
+
+    id: str = ""
+    title: str = ""
+    language: str = "de"
+
+
+def variables_of(contact: Contact, occasion: Occasion, rule: RuleFacts) -> dict[str, Any]:
+    """Return the names that a template sees for one effect."""
+    shown = SimpleNamespace(
+        **occasion.anchors,
+        title=occasion.title,
+        key=occasion.key,
+        series=occasion.series,
+        timezone=occasion.timezone,
+        facts=occasion.facts,
+    )
+    return {"contact": contact, "occasion": shown, "rule": rule}
+
+
+def environment(folder: Path | None = None) -> ImmutableSandboxedEnvironment:
+    """Return the environment for the templates in ``folder``, or for short texts when there is none.
+
+    ``*.html.j2`` is escaped automatically, everything else is plain text.
+    """
+    env = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(folder) if folder else None,
+        undefined=Unknown,
+        autoescape=lambda name: bool(name and name.endswith(".html.j2")),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    env.filters.update(datum=datum, uhrzeit=uhrzeit, date=date, time=time)
+    return env
+
+
+def render_text(template: str, variables: Variables) -> str:
+    """Render one short template, such as the value of a contact field in a rule.
+
+    :raises TemplateError: when it does not parse, or names something that does not exist.
+    """
+    try:
+        return _TEXTS.from_string(template).render(**variables)
+    except Exception as error:
+        raise error_of(error, "template") from None
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the nearest known name, or nothing."""
+    near = difflib.get_close_matches(wrong, sorted(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def error_of(error: Exception, where: str) -> TemplateError:
+    """Translate what Jinja2 raised into an error that names file, line and cause, but no contact data.
+
+    :param where: the file to blame when the error does not say which it was.
+    """
+    if isinstance(error, TemplateError):
+        return error
+    if isinstance(error, TemplateNotFound):
+        return TemplateError(f"{where}: extends or includes {error.name!r}, which is missing")
+    if isinstance(error, TemplateSyntaxError):
+        return TemplateError(f"{error.name or where}:{error.lineno}: {_syntax_words(error)}")
+    file, line = _place(error, where)
+    # Other errors may quote the value that they stumbled over, so only their kind is told.
+    words = error.message if isinstance(error, UndefinedError) else f"cannot be rendered ({type(error).__name__})"
+    return TemplateError(f"{file}:{line}: {words}")
+
+
+def _syntax_words(error: TemplateSyntaxError) -> str:
+    words = (error.message or "does not parse").rstrip(".")
+    unknown = re.search(r"No filter named '(\w+)'", words)
+    return words + did_you_mean(unknown[1], _TEXTS.filters) if unknown else words
+
+
+def _place(error: Exception, where: str) -> tuple[str, int]:
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith((".j2", "<template>"))]
+    if not frames:
+        return where, 1
+    name = Path(frames[-1].filename).name
+    return (name if name.endswith(".j2") else where), frames[-1].lineno or 1
+
+
+class Unknown(StrictUndefined):
+    """A name that does not exist; using it in any way is an error that proposes the nearest name."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        name = str(self._undefined_name)
+        if self._undefined_hint:
+            return self._undefined_hint
+        # A subscript may have been computed from a contact's data; only plain names are repeated.
+        shown = repr(name) if name.isidentifier() else "that name"
+        known = [n for n in _names(self._undefined_obj) if not n.startswith("_")]
+        return f"unknown variable {shown}{did_you_mean(name, known)}"
+
+
+def _names(thing: Any) -> Iterable[str]:
+    if isinstance(thing, Mapping):
+        return [str(key) for key in thing]
+    return dir(thing) if isinstance(thing, (Contact, RuleFacts, SimpleNamespace)) else ()
+
+
+def _local(context: Context, moment: datetime, zone: str) -> tuple[datetime, bool]:
+    """Return the moment in the zone asked for, and whether that is the occasion's own zone."""
+    if not isinstance(moment, datetime) or moment.tzinfo is None:
+        raise TemplateError("templates: date and time filters need an aware datetime such as occasion.start")
+    home = context["occasion"].timezone
+    own = context["contact"].timezone if zone == "contact" else ""
+    try:
+        return moment.astimezone(ZoneInfo(own or home)), own in ("", home)
+    except (ZoneInfoNotFoundError, ValueError):
+        # A source may send a zone that nobody knows; the occasion's own is right for everybody.
+        return moment.astimezone(ZoneInfo(home)), True
+
+
+def _zone_name(local: datetime) -> str:
+    name = local.tzname() or ""
+    return f"UTC{name}" if name.startswith(("+", "-")) else name
+
+
+@pass_context
+def datum(context: Context, moment: datetime, zone: str = "contact") -> str:
+    """``24. März 2026``, in the contact's zone if it is known, or always the occasion's (``zone="occasion"``)."""
+    local, _ = _local(context, moment, zone)
+    return f"{local.day}. {MONATE[local.month - 1]} {local.year}"
+
+
+@pass_context
+def uhrzeit(context: Context, moment: datetime, zone: str = "contact") -> str:
+    """``19:00 Uhr``, and ``13:00 Uhr (EDT)`` for a contact in another zone than the occasion's."""
+    local, at_home = _local(context, moment, zone)
+    return f"{local:%H:%M} Uhr" + ("" if at_home else f" ({_zone_name(local)})")
+
+
+@pass_context
+def date(context: Context, moment: datetime, zone: str = "contact") -> str:
+    """``24 March 2026``; the zone as for :func:`datum`."""
+    local, _ = _local(context, moment, zone)
+    return f"{local.day} {MONTHS[local.month - 1]} {local.year}"
+
+
+@pass_context
+def time(context: Context, moment: datetime, zone: str = "contact") -> str:
+    """``19:00 CET``; the zone as for :func:`datum`."""
+    local, _ = _local(context, moment, zone)
+    return f"{local:%H:%M} {_zone_name(local)}"
+
+
+_TEXTS = environment()

@@ -1,0 +1,129 @@
+"""When a handoff is due: an offset before or after an anchor of its occasion."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from handoff.errors import HandoffError
+
+Anchor = Literal["start", "end"]
+Language = Literal["de", "en"]
+
+_UNITS = ("days", "hours", "minutes")
+_WORDS = {
+    "de": {"days": ("Tag", "Tage"), "hours": ("Stunde", "Stunden"), "minutes": ("Minute", "Minuten")},
+    "en": {"days": ("day", "days"), "hours": ("hour", "hours"), "minutes": ("minute", "minutes")},
+}
+_AND = {"de": "und", "en": "and"}
+_ANCHORS = {"de": {"start": "Start", "end": "Ende"}, "en": {"start": "the start", "end": "the end"}}
+_DIRECTIONS = {
+    "de": {"before": "vor", "after": "nach", "at": "zum"},
+    "en": {"before": "before", "after": "after", "at": "at"},
+}
+
+
+class UnknownZone(HandoffError):
+    """A time zone is no IANA name that this machine knows."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"unknown time zone {name!r}; write an IANA name such as Europe/Berlin")
+
+
+class Span(BaseModel):
+    """A length of time in whole minutes, hours and days; each at most about ten years."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minutes: int = Field(0, ge=0, le=5_000_000, strict=True, description="Minuten")
+    hours: int = Field(0, ge=0, le=90_000, strict=True, description="Stunden")
+    days: int = Field(0, ge=0, le=3_650, strict=True, description="Tage")
+
+    @model_validator(mode="after")
+    def _says_how_long(self) -> Self:
+        if not self.model_fields_set.intersection(_UNITS):
+            right = "say how long with minutes, hours or days; minutes: 0 means no time at all"
+            raise PydanticCustomError("no_amount", "no length of time", {"right": right})
+        return self
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The length as elapsed time, a day being 24 hours."""
+        return timedelta(days=self.days, hours=self.hours, minutes=self.minutes)
+
+    def in_words(self, language: Language = "en") -> str:
+        """Return the length for people, e.g. ``"2 Tage und 3 Stunden"``; empty when it is zero."""
+        amounts = [(getattr(self, unit), _WORDS[language][unit]) for unit in _UNITS]
+        parts = [f"{amount} {words[amount != 1]}" for amount, words in amounts if amount]
+        return f" {_AND[language]} ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
+
+
+class When(Span):
+    """The moment of a handover: so long before or after an anchor.
+
+    In a rule file: ``{minutes: 10, after: end}``, ``{days: 2, hours: 3, before: start}``.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["before"]}, {"required": ["after"]}]},
+    )
+
+    before: Anchor | None = Field(None, description="Vor: so long before this anchor (start or end)")
+    after: Anchor | None = Field(None, description="Nach: so long after this anchor (start or end)")
+
+    @model_validator(mode="after")
+    def _names_one_anchor(self) -> Self:
+        right = "name one anchor: before or after, with start or end, e.g. {minutes: 10, after: end}"
+        if self.before and self.after:
+            raise PydanticCustomError("both_anchors", "both anchors, before and after, are given", {"right": right})
+        if not (self.before or self.after):
+            raise PydanticCustomError("no_anchor", "no anchor is given", {"right": right})
+        return self
+
+    @property
+    def anchor(self) -> str:
+        """The key in :attr:`handoff.occasion.Occasion.anchors` from which the offset counts."""
+        return self.before or self.after or ""
+
+    def due(self, anchor: datetime, zone: str) -> datetime:
+        """Return the due moment in UTC.
+
+        Days are calendar days on the wall clock of ``zone`` and are counted first: two days after
+        19:00 is 19:00, whatever daylight saving does in between. A wall time that the clocks skip
+        is moved forward by the gap (02:30 becomes 03:30). A wall time that comes twice is the same
+        one of the two as the anchor was, else the first. Minutes and hours are elapsed time.
+
+        :param anchor: aware moment of the occasion's anchor.
+        :param zone: IANA name of the occasion's time zone.
+        :raises UnknownZone: when ``zone`` is no IANA name.
+        :raises ValueError: when ``anchor`` is naive.
+        """
+        if anchor.utcoffset() is None:
+            raise ValueError("the anchor needs a time zone")
+        sign = -1 if self.before else 1
+        moment = _add_days(anchor.astimezone(_zone(zone)), sign * self.days)
+        return moment.astimezone(UTC) + sign * timedelta(hours=self.hours, minutes=self.minutes)
+
+    def describe(self, language: Language = "en") -> str:
+        """Return the sentence for people: ``"1 Minute nach Ende"``, ``"1 minute after the end"``."""
+        length = self.in_words(language)
+        direction = _DIRECTIONS[language]["at" if not length else "before" if self.before else "after"]
+        return " ".join(filter(None, [length, direction, _ANCHORS[language][self.anchor]]))
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError) as error:
+        raise UnknownZone(name) from error
+
+
+def _add_days(local: datetime, days: int) -> datetime:
+    # Aware arithmetic within one zone moves the wall clock; only the choice of the fold is left.
+    first, second = ((local + timedelta(days=days)).replace(fold=fold) for fold in (0, 1))
+    in_gap = (first.utcoffset() or timedelta()) < (second.utcoffset() or timedelta())
+    return second if local.fold and not in_gap else first
