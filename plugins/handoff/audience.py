@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from handoff.registration import Presence, Registration
+from handoff.registration import Registration
 from handoff.timing import Language
 
 DEFAULT_ATTENDED_FROM_PERCENT = 50
@@ -77,22 +77,27 @@ def judge(
     :param moment: aware, like ``start`` and ``end``.
     :param attended_from_percent: 1 to 100, share of the webinar's length.
     """
-    watched, length = _watched(registration.presence, start, min(end, moment)), end - start
-    online = any(stay.joined <= moment and (stay.left is None or moment < stay.left) for stay in registration.presence)
-    attended = length > timedelta() and watched * 100 >= length * attended_from_percent
+    moment, start, end, registered_at = map(_utc, (moment, start, end, registration.registered_at))
+    stays = [
+        (_utc(stay.joined), _utc(stay.left) if stay.left else datetime.max.replace(tzinfo=UTC))
+        for stay in registration.presence
+    ]
+    watched, length = _watched(stays, start, min(end, moment)), max(end - start, timedelta())
+    online = any(joined <= moment < left for joined, left in stays)
+    attended = bool(length) and watched * 100 >= length * attended_from_percent
     facts: dict[str, object] = {
-        "moment": _iso(moment),
-        "start": _iso(start),
-        "end": _iso(end),
-        "registered_at": _iso(registration.registered_at),
+        "moment": moment.isoformat(),
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "registered_at": registered_at.isoformat(),
         "online": online,
-        "watched_percent": watched * 10_000 // length / 100 if length > timedelta() else 0.0,
+        "watched_percent": watched * 10_000 // length / 100 if length else 0.0,
         "attended_from_percent": attended_from_percent,
     }
-    if registration.registered_at > moment:
+    if registered_at > moment:
         return Judgement(False, "registered_later", facts)
     found = _found(who, online, attended)
-    return Judgement(found is who, found.value, facts)
+    return Judgement(found == who, found.value, facts)
 
 
 def _found(who: Audience, online: bool, attended: bool) -> Audience:
@@ -103,15 +108,16 @@ def _found(who: Audience, online: bool, attended: bool) -> Audience:
     return Audience.REGISTERED
 
 
-def _watched(stays: Iterable[Presence], start: datetime, until: datetime) -> timedelta:
+def _watched(stays: Iterable[tuple[datetime, datetime]], start: datetime, until: datetime) -> timedelta:
     # Stays may overlap, come in any order, be empty or end before they begin.
     total, covered = timedelta(), start
-    for stay in sorted(stays, key=lambda stay: stay.joined):
-        joined, left = max(stay.joined, covered), min(stay.left or until, until)
-        if left > joined:
-            total, covered = total + (left - joined), left
+    for joined, left in sorted(stays):
+        first, last = max(joined, covered), min(left, until)
+        if last > first:
+            total, covered = total + (last - first), last
     return total
 
 
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat()
+def _utc(moment: datetime) -> datetime:
+    # Moments that share a zone are compared and subtracted by their wall clocks, wrong across DST.
+    return moment.astimezone(UTC)

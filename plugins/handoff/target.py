@@ -10,6 +10,7 @@ from typing import Protocol
 from handoff.contact import Contact
 from handoff.occasion import Occasion
 from handoff.steps import Step
+from handoff.templates import RuleFacts
 
 Proof = Mapping[str, object]
 """What a target left in our hands as evidence: ids and times, plain JSON, no contact data."""
@@ -28,6 +29,8 @@ class Call:
 
     :param key: stable for ever for this effect (rule, occasion, contact, step); markers and
         Message-IDs are made from it, so that a repeated attempt can be told from a new one.
+    :param step: the rule's step with its small templates rendered.
+    :param rule: what message templates may know of the rule.
     :param known: proofs of this handoff's earlier confirmed steps at the same account, merged;
         saves a target from asking again for ids it has already given us.
     """
@@ -36,6 +39,7 @@ class Call:
     step: Step
     contact: Contact
     occasion: Occasion
+    rule: RuleFacts = field(default_factory=RuleFacts)
     known: Proof = field(default_factory=dict)
 
 

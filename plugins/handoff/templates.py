@@ -22,8 +22,9 @@ from jinja2 import (
     FileSystemLoader,
     StrictUndefined,
     TemplateNotFound,
+    TemplateRuntimeError,
     TemplateSyntaxError,
-    UndefinedError,
+    Undefined,
     pass_context,
 )
 from jinja2.runtime import Context
@@ -113,7 +114,7 @@ def error_of(error: Exception, where: str) -> TemplateError:
         return TemplateError(f"{error.name or where}:{error.lineno}: {_syntax_words(error)}")
     file, line = _place(error, where)
     # Other errors may quote the value that they stumbled over, so only their kind is told.
-    words = error.message if isinstance(error, UndefinedError) else f"cannot be rendered ({type(error).__name__})"
+    words = error.message if isinstance(error, TemplateRuntimeError) else f"cannot be rendered ({type(error).__name__})"
     return TemplateError(f"{file}:{line}: {words}")
 
 
@@ -155,8 +156,10 @@ def _names(thing: Any) -> Iterable[str]:
 
 def _local(context: Context, moment: datetime, zone: str) -> tuple[datetime, bool]:
     """Return the moment in the zone asked for, and whether that is the occasion's own zone."""
+    if isinstance(moment, Undefined):
+        str(moment)  # raises the error that names the unknown variable
     if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise TemplateError("templates: date and time filters need an aware datetime such as occasion.start")
+        raise TemplateRuntimeError("a date or time filter needs a moment such as occasion.start")
     home = context["occasion"].timezone
     own = context["contact"].timezone if zone == "contact" else ""
     try:

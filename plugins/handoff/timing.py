@@ -39,9 +39,9 @@ class Span(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    minutes: int = Field(0, ge=0, le=5_000_000, strict=True, description="Minuten")
-    hours: int = Field(0, ge=0, le=90_000, strict=True, description="Stunden")
-    days: int = Field(0, ge=0, le=3_650, strict=True, description="Tage")
+    minutes: int = Field(default=0, ge=0, le=5_000_000, strict=True, description="Minuten")
+    hours: int = Field(default=0, ge=0, le=90_000, strict=True, description="Stunden")
+    days: int = Field(default=0, ge=0, le=3_650, strict=True, description="Tage")
 
     @model_validator(mode="after")
     def _says_how_long(self) -> Self:
@@ -72,8 +72,8 @@ class When(Span):
         json_schema_extra={"oneOf": [{"required": ["before"]}, {"required": ["after"]}]},
     )
 
-    before: Anchor | None = Field(None, description="Vor: so long before this anchor (start or end)")
-    after: Anchor | None = Field(None, description="Nach: so long after this anchor (start or end)")
+    before: Anchor | None = Field(default=None, description="Vor: so long before this anchor (start or end)")
+    after: Anchor | None = Field(default=None, description="Nach: so long after this anchor (start or end)")
 
     @model_validator(mode="after")
     def _names_one_anchor(self) -> Self:

@@ -1,8 +1,139 @@
-"""What this distribution tells Airflow about itself: connection types with their forms."""
+"""What this distribution tells Airflow about itself: connection types with their forms.
+
+The forms show the vendors' German product terms beside the English ones where users meet them.
+"""
 
 from __future__ import annotations
 
 from typing import Any
+
+Form = dict[str, Any]
+
+TIMEOUT: Form = {
+    "label": "Timeout in seconds",
+    "schema": {"type": ["number", "null"], "default": 10, "minimum": 0.1},
+    "description": "How long a whole answer may take.",
+}
+SETTLING: Form = {
+    "label": "Settling time in seconds",
+    "schema": {"type": ["number", "null"], "default": 2, "minimum": 0},
+    "description": "How long the account may take until an effect it accepted can be read back.",
+}
+
+
+def rate(default: float, description: str) -> Form:
+    """Return the field for an account's rate limit, shared by all workers."""
+    return {
+        "label": "Requests per second",
+        "schema": {"type": ["number", "null"], "default": default, "minimum": 0.01},
+        "description": description,
+    }
+
+
+def text(label: str, description: str, **schema: object) -> Form:
+    """Return a text field; pass ``format="password"`` for a secret."""
+    return {"label": label, "schema": {"type": ["string", "null"], **schema}, "description": description}
+
+
+KLICKTIPP: Form = {
+    "hook-class-name": "hooks.klicktipp.KlickTippHook",
+    "hook-name": "KlickTipp",
+    "connection-type": "klicktipp",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "extra"],
+        "relabeling": {
+            "host": "Base URL / Basisadresse",
+            "login": "User name / Benutzername",
+            "password": "Password / Passwort",
+        },
+        "placeholders": {
+            "host": "https://api.klicktipp.com",
+            "login": "main-sub (a sub-account with the role API User)",
+            "password": "not needed with developer key and customer key",
+        },
+    },
+    "conn-fields": {
+        "developer_key": text(
+            "Developer key / Entwicklerschlüssel",
+            "Instead of a password, with the customer key (Enterprise and partners). Hexadecimal digits.",
+            format="password",
+        ),
+        "customer_key": text(
+            "Customer key / Kundenschlüssel", "The key your customer granted to the developer key.", format="password"
+        ),
+        "timeout": TIMEOUT,
+        "requests_per_second": rate(10, "Over all workers. KlickTipp documents no limit; 10 is a careful choice."),
+        "settling_seconds": SETTLING,
+    },
+}
+
+ACTIVECAMPAIGN: Form = {
+    "hook-class-name": "hooks.activecampaign.ActiveCampaignHook",
+    "hook-name": "ActiveCampaign",
+    "connection-type": "activecampaign",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "login", "extra"],
+        "relabeling": {"host": "API URL / API-URL", "password": "API key / Api-Token"},
+        "placeholders": {
+            "host": "https://youraccount.api-us1.com (Settings > Developer / Einstellungen > Entwickler)",
+            "password": "from the same page",
+        },
+    },
+    "conn-fields": {
+        "timeout": TIMEOUT,
+        "requests_per_second": rate(5, "Over all workers. ActiveCampaign allows 5 per account over all its keys."),
+        "settling_seconds": SETTLING,
+        "bulk_threshold": {
+            "label": "Bulk import from",
+            "schema": {"type": ["integer", "null"], "default": 50, "minimum": 0},
+            "description": "So many contacts waiting at once go out as one bulk import; 0 turns it off.",
+        },
+    },
+}
+
+WEBINARIS: Form = {
+    "hook-class-name": "hooks.webinaris.WebinarisHook",
+    "hook-name": "Webinaris",
+    "connection-type": "webinaris",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "login", "extra"],
+        "relabeling": {"host": "Base URL / Basisadresse", "password": "API key / API-Schlüssel (account-wide)"},
+        "placeholders": {"host": "https://webinaris.co", "password": "one key for the whole account"},
+    },
+    "conn-fields": {
+        "timezone": text(
+            "Time zone / Zeitzone",
+            "IANA name of the zone in which the account states its dates.",
+            default="Europe/Berlin",
+        ),
+        "assumed_prefix": text(
+            "Path of the assumed calls",
+            "Participants and presence are not documented by Webinaris; where they are asked for.",
+            default="/api/assumed",
+        ),
+        "showtimes_host": text(
+            "Base URL of showtimes", "Empty: https://app.webinaris.co, or the base URL above when it is another one."
+        ),
+        "timeout": TIMEOUT,
+    },
+}
+
+LEDGER: Form = {
+    "hook-class-name": "hooks.ledger.LedgerHook",
+    "hook-name": "Handoff ledger (PostgreSQL)",
+    "connection-type": "handoff_ledger",
+    "ui-field-behaviour": {
+        "hidden-fields": ["extra"],
+        "relabeling": {"schema": "Database"},
+        "placeholders": {"host": "localhost", "port": "5432", "schema": "handoffs", "login": "handoffs"},
+    },
+    "conn-fields": {
+        "options": text("Options", "Query string of the database URL, e.g. sslmode=require"),
+    },
+}
+
+CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, LEDGER]
+"""One entry a connection type; a new one needs nothing else."""
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -11,5 +142,5 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-handoffs",
         "name": "Handoffs",
         "description": "Delayed, ordered, explained handoffs between webinar, CRM and mail systems.",
-        "connection-types": [],
+        "connection-types": CONNECTION_TYPES,
     }

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.ledger.occasions import KnownOccasion, occasion_from_row
 
@@ -68,6 +68,9 @@ CLAIM = text("""
     FROM claimed JOIN handoff.occasions AS occasion ON occasion.id = claimed.occasion_id
     ORDER BY claimed.due_at, claimed.id
 """)
+ANY_WAITING = text("""
+    SELECT EXISTS (SELECT FROM handoff.batches WHERE lease_owner = :owner AND state = 'waiting')
+""")
 RENEW = text("""
     UPDATE handoff.batches SET leased_until = GREATEST(leased_until, clock_timestamp() + make_interval(secs => :lease))
     WHERE lease_owner = :owner AND state = 'waiting'
@@ -119,6 +122,12 @@ async def claim(
     """
     parameters = {"rule_id": rule_id, "owner": owner, "horizon": horizon, "most": most, "lease": LEASE_SECONDS}
     return [_waiting(row) for row in (await connection.execute(CLAIM, parameters)).mappings()]
+
+
+async def any_waiting(engine: AsyncEngine, owner: str) -> bool:
+    """Tell whether batches that this owner claimed are still to be judged."""
+    async with engine.connect() as connection:
+        return bool((await connection.execute(ANY_WAITING, {"owner": owner})).scalar_one())
 
 
 async def renew(connection: AsyncConnection, owner: str) -> None:

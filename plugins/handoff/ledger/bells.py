@@ -15,21 +15,24 @@ SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 6.0, 60.0
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """A rule with work: the moment it is needed at (aware), and what the moment belongs to."""
+    """Something to do at a moment (aware).
 
-    rule_id: str
-    moment: datetime
+    :param kind: ``batch``, then ``name`` is a rule's id; or ``lane``, then it is an order group.
+    """
+
     kind: str
+    name: str
+    moment: datetime
 
 
 DUE = text("""
-    SELECT rule_id, 'batch' AS kind, min(GREATEST(wake_at, leased_until)) AS moment
+    SELECT 'batch' AS kind, rule_id AS name, min(GREATEST(wake_at, leased_until)) AS moment
     FROM handoff.batches
     WHERE state = 'waiting' AND wake_at <= clock_timestamp() + make_interval(secs => :lead)
       AND (leased_until IS NULL OR leased_until < clock_timestamp())
     GROUP BY rule_id
     UNION ALL
-    SELECT order_group, 'lane', min(GREATEST(ready_at, leased_until))
+    SELECT 'lane', order_group, min(GREATEST(ready_at, leased_until))
     FROM handoff.lanes
     WHERE ready_at <= clock_timestamp() AND held IS NULL
       AND (leased_until IS NULL OR leased_until < clock_timestamp())
@@ -57,7 +60,7 @@ async def ring(connection: AsyncConnection) -> None:
 async def due(connection: AsyncConnection, lead: float) -> list[Bell]:
     """Return the rules that have a batch waking within ``lead`` seconds, or a lane that is ready."""
     rows = await connection.execute(DUE, {"lead": lead})
-    return [Bell(row.rule_id, row.moment, row.kind) for row in rows]
+    return [Bell(row.kind, row.name, row.moment) for row in rows]
 
 
 async def seconds_to_next(connection: AsyncConnection, lead: float) -> float | None:

@@ -41,11 +41,11 @@ class Release:
 class _Group:
     intents: dict[int, asyncio.Future[bool]] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
-    skips: list[tuple[int, str]] = field(default_factory=list)
+    stops: list[tuple[int, str, str]] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.intents) + len(self.outcomes) + len(self.skips) + len(self.releases)
+        return len(self.intents) + len(self.outcomes) + len(self.stops) + len(self.releases)
 
 
 OUTCOMES = text("""
@@ -57,10 +57,11 @@ OUTCOMES = text("""
         handoff.lanes AS lane
     WHERE effect.id = outcome.effect_id AND lane.id = effect.lane_id AND lane.lease_owner = :owner
 """)
-SKIPS = text("""
-    UPDATE handoff.effects AS effect SET state = 'skipped', reason = skip.reason, settled_at = clock_timestamp()
-    FROM jsonb_to_recordset(CAST(:skips AS jsonb)) AS skip (handoff_id bigint, reason text), handoff.lanes AS lane
-    WHERE effect.handoff_id = skip.handoff_id AND effect.state = 'planned'
+STOPS = text("""
+    UPDATE handoff.effects AS effect SET state = stop.state, reason = stop.reason, settled_at = clock_timestamp()
+    FROM jsonb_to_recordset(CAST(:stops AS jsonb)) AS stop (handoff_id bigint, state text, reason text),
+        handoff.lanes AS lane
+    WHERE effect.handoff_id = stop.handoff_id AND effect.state = 'planned'
       AND lane.id = effect.lane_id AND lane.lease_owner = :owner
 """)
 RELEASES = text("""
@@ -92,7 +93,7 @@ class Journal:
     def __init__(self, engine: AsyncEngine, owner: str) -> None:
         self._engine, self._owner = engine, owner
         self._group = _Group()
-        self._news = asyncio.Event()
+        self._news, self._writing = asyncio.Event(), asyncio.Lock()
         self._failure: BaseException | None = None
 
     async def intend(self, effect_id: int) -> bool:
@@ -112,9 +113,9 @@ class Journal:
         self._group.outcomes[outcome.effect_id] = outcome
         self._news.set()
 
-    def skip_rest(self, handoff_id: int, reason: str) -> None:
-        """Skip the planned effects of a handoff that cannot go on."""
-        self._group.skips.append((handoff_id, reason))
+    def stop_rest(self, handoff_id: int, state: str, reason: str) -> None:
+        """End the planned effects of a handoff that cannot go on: ``skipped`` or ``held``."""
+        self._group.stops.append((handoff_id, state, reason))
         self._news.set()
 
     def release(self, release: Release) -> None:
@@ -127,17 +128,20 @@ class Journal:
             raise LedgerError("the ledger could not be written; nothing more is sent") from self._failure
 
     async def run(self) -> None:
-        """Write groups until cancelled; what was noted before :meth:`drain` is written first."""
+        """Write groups until cancelled."""
         while True:
             await self._news.wait()
             await self.flush()
 
     async def flush(self) -> None:
-        """Write everything noted so far in one transaction."""
-        self._news.clear()
-        group, self._group = self._group, _Group()
-        if not len(group):
-            return
+        """Write everything noted so far in one transaction, after any group that is being written."""
+        async with self._writing:
+            self._news.clear()
+            group, self._group = self._group, _Group()
+            if len(group):
+                await self._commit(group)
+
+    async def _commit(self, group: _Group) -> None:
         try:
             async with self._engine.begin() as connection:
                 granted = await self._write(connection, group)
@@ -159,9 +163,9 @@ class Journal:
                 for o in group.outcomes.values()
             ]
             await connection.execute(OUTCOMES, owner | {"outcomes": json.dumps(rows)})
-        if group.skips:
-            rows = [{"handoff_id": handoff_id, "reason": reason} for handoff_id, reason in group.skips]
-            await connection.execute(SKIPS, owner | {"skips": json.dumps(rows)})
+        if group.stops:
+            rows = [{"handoff_id": h, "state": state, "reason": reason} for h, state, reason in group.stops]
+            await connection.execute(STOPS, owner | {"stops": json.dumps(rows)})
         granted: set[int] = set()
         if group.intents:
             result = await connection.execute(INTENTS, owner | {"intents": list(group.intents)})

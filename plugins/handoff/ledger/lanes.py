@@ -25,6 +25,7 @@ class OpenEffect:
     id: int
     handoff_id: int
     step_no: int
+    step: str
     state: str
     attempts: int
     seconds_since_intent: float | None
@@ -35,10 +36,14 @@ class OpenEffect:
 
 @dataclass(slots=True)
 class ClaimedLane:
-    """A lane that a worker has leased: its open effects in order, and earlier proofs per handoff and account."""
+    """A lane that a worker has leased: its open effects in order, and earlier proofs per handoff and account.
+
+    :param strict: the lane carries a whole batch rather than one contact.
+    """
 
     id: int
     revision: int
+    strict: bool
     effects: list[OpenEffect] = field(default_factory=list)
     known: dict[tuple[int, str], dict[str, Any]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -54,10 +59,10 @@ CLAIM = text("""
     UPDATE handoff.lanes AS lane
     SET lease_owner = :owner, leased_until = clock_timestamp() + make_interval(secs => :lease)
     FROM ready WHERE lane.id = ready.id
-    RETURNING lane.id, lane.revision
+    RETURNING lane.id, lane.revision, lane.name LIKE 'batch:%' AS strict
 """)
 OPEN = text("""
-    SELECT effect.id, effect.handoff_id, effect.lane_id, effect.step_no, effect.state, effect.attempts,
+    SELECT effect.id, effect.handoff_id, effect.lane_id, effect.step_no, effect.step, effect.state, effect.attempts,
         effect.account, EXTRACT(EPOCH FROM clock_timestamp() - effect.intent_at) AS seconds_since_intent,
         handoff.batch_id, contact.email, contact.first_name, contact.last_name, contact.phone,
         contact.language, contact.timezone
@@ -91,7 +96,7 @@ async def claim(
         "order_group": order_group, "owner": owner, "most": most, "horizon": horizon, "lease": LEASE_SECONDS,
     }  # fmt: skip
     rows = (await connection.execute(CLAIM, parameters)).all()
-    lanes = {row.id: ClaimedLane(row.id, row.revision) for row in sorted(rows)}
+    lanes = {row.id: ClaimedLane(row.id, row.revision, row.strict) for row in sorted(rows)}
     if not lanes:
         return []
     for row in (await connection.execute(OPEN, {"lanes": list(lanes)})).mappings():
@@ -109,6 +114,7 @@ def _open_effect(row: RowMapping) -> OpenEffect:
         id=row["id"],
         handoff_id=row["handoff_id"],
         step_no=row["step_no"],
+        step=row["step"],
         state=row["state"],
         attempts=row["attempts"],
         seconds_since_intent=None if since is None else float(since),

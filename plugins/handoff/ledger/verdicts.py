@@ -88,7 +88,7 @@ async def write(
         "entries": json.dumps(entries),
         "steps": _steps(rule),
         "batch_id": batch_id,
-        "order_group": rule.id,
+        "order_group": rule.order_group,
         "moment": moment,
         "read_at": read_at,
     }

@@ -1,0 +1,11 @@
+"""One DAG for every rule file in ``include/handoffs``; wrong files are reported by ``rule_problems.py``."""
+
+from __future__ import annotations
+
+from handoff.home import rules_folder
+from handoff.rule_file import load_folder
+from operators.rule_dag import build_dag
+
+for rule_file in load_folder(rules_folder())[0]:
+    dag = build_dag(rule_file)
+    globals()[dag.dag_id] = dag

@@ -1,0 +1,29 @@
+"""``handoff list``: shows which rules there are."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from handoff.cli_command import Command, add_paths
+from handoff.home import rules_folder
+from handoff.rule import Rule
+from handoff.rule_file import load_paths
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    files, problems = load_paths(arguments.paths or [rules_folder()])
+    rows = [("RULE", "WHEN", "WHO", "STEPS"), *(_row(file.rule) for file in files)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if problems:
+        print(f"{len(problems)} problems, see: handoff lint", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _row(rule: Rule) -> tuple[str, ...]:
+    return rule.id, rule.when.describe("en"), rule.who.value, " > ".join(step.step for step in rule.steps)
+
+
+LIST = Command("list", "List the rules: when, who and their steps.", add_paths, _run)

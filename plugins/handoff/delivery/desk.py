@@ -1,0 +1,95 @@
+"""What a worker needs beside the ledger: targets, their limits, and calls made from effects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.delivery.limiter import Limiter
+from handoff.ledger import rule_versions
+from handoff.ledger.lanes import OpenEffect
+from handoff.ledger.occasions import occasion_from_row
+from handoff.occasion import Occasion
+from handoff.rule import Rule
+from handoff.steps import Step
+from handoff.target import Call, Target
+from handoff.templates import RuleFacts, render_text, variables_of
+
+OpenTarget = Callable[[str, str, "LimiterOf"], Awaitable[Target]]
+"""Opens a target: ``(connection id, step name, limiter_of)``; the connection tells the rate."""
+LimiterOf = Callable[[float | None], Limiter]
+
+BATCH = text("""
+    SELECT batch.rule_id, batch.rule_version, occasion.* FROM handoff.batches AS batch
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id WHERE batch.id = :id
+""")
+
+
+class Desk:
+    """Opens each target account once and turns effects into calls.
+
+    """
+
+    def __init__(self, engine: AsyncEngine, open_target: OpenTarget) -> None:
+        self._engine, self._open = engine, open_target
+        self._targets: dict[str, Target] = {}
+        self._limiters: dict[str, Limiter] = {}
+        self._batches: dict[int, tuple[Rule, Occasion]] = {}
+
+    async def target(self, account: str, step: str) -> Target:
+        """Return the account's target, opened once for this worker."""
+        if account not in self._targets:
+            self._targets[account] = await self._open(account, step, lambda rate: self._limiter(account, rate))
+        return self._targets[account]
+
+    def limiter(self, account: str) -> Limiter:
+        """Return the account's limiter; its target has been opened before."""
+        return self._limiters[account]
+
+    def _limiter(self, account: str, rate: float | None) -> Limiter:
+        return self._limiters.setdefault(account, Limiter(self._engine, account, rate))
+
+    async def batch(self, batch_id: int) -> tuple[Rule, Occasion]:
+        """Return a batch's rule, in the version it is pinned to, and its occasion."""
+        if batch_id not in self._batches:
+            async with self._engine.connect() as connection:
+                row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
+                rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
+            self._batches[batch_id] = rule, occasion_from_row(row)
+        return self._batches[batch_id]
+
+    async def call(self, effect: OpenEffect, known: dict[str, Any]) -> Call:
+        """Return the call that carries out an effect.
+
+        :raises TemplateError: when a small template of the step cannot be rendered.
+        """
+        rule, occasion = await self.batch(effect.batch_id)
+        facts = RuleFacts(id=rule.id, title=rule.title, language=rule.language)
+        variables = variables_of(effect.contact, occasion, facts)
+        step = rendered(rule.steps[effect.step_no], variables)
+        key = effect_key(rule.id, occasion, effect.contact.key, effect.step_no)
+        return Call(key=key, step=step, contact=effect.contact, occasion=occasion, rule=facts, known=known)
+
+    async def close(self) -> None:
+        """Close every target."""
+        for target in self._targets.values():
+            await target.close()
+
+
+def rendered(step: Step, variables: dict[str, Any]) -> Step:
+    """Return the step with its field templates rendered."""
+    fields: dict[str, str] | None = getattr(step, "fields", None)
+    if not fields:
+        return step
+    texts = {name: render_text(template, variables) for name, template in fields.items()}
+    return step.model_copy(update={"fields": texts})
+
+
+def effect_key(rule_id: str, occasion: Occasion, contact_key: str, step_no: int) -> str:
+    """Return the effect's stable name, the same for every attempt, for ever."""
+    parts = (rule_id, occasion.source, occasion.account, occasion.key, contact_key, str(step_no))
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

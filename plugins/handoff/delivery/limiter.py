@@ -1,0 +1,86 @@
+"""One rate limit per target account, shared by all workers through the ledger.
+
+Slots are handed out evenly spaced rather than in bursts, so that no window of one second, wherever
+it begins, holds more calls than the limit allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from contextvars import ContextVar
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+SPACING = 1.03
+"""Calls are this much further apart than the limit needs: room for a network that is not even."""
+AT_ONCE_SECONDS = 0.25
+"""Slots for this long are reserved in one go, to ask the ledger a few times a second at most."""
+LATE_SECONDS = 0.05
+
+RESERVE = text("""
+    INSERT INTO handoff.buckets AS bucket (account, next_at)
+    VALUES (:account, clock_timestamp() + make_interval(secs => :span))
+    ON CONFLICT (account) DO UPDATE
+        SET next_at = GREATEST(bucket.next_at, clock_timestamp()) + make_interval(secs => :span)
+    RETURNING EXTRACT(EPOCH FROM next_at - clock_timestamp()) - :span
+""")
+
+
+class Limiter:
+    """Hands out the moments at which calls of one account may leave.
+
+    :param rate: calls per second over all workers; ``None`` when the account has no limit.
+    """
+
+    def __init__(self, engine: AsyncEngine, account: str, rate: float | None) -> None:
+        self._engine, self._account = engine, account
+        self._interval = SPACING / rate if rate else 0.0
+        self._slots: list[float] = []
+        self._waiting = 0
+        self._refill = asyncio.Lock()
+        self._held: ContextVar[bool] = ContextVar("held_slot", default=False)
+
+    async def reserve(self) -> None:
+        """Wait for a slot for this task's next call, before anything is announced in the ledger."""
+        await self._wait()
+        self._held.set(True)
+
+    async def __call__(self) -> None:
+        """Wait until a call may leave; a slot that this task reserved is used up first."""
+        if self._held.get():
+            self._held.set(False)
+        else:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        if not self._interval:
+            return
+        self._waiting += 1
+        try:
+            while True:
+                slot = await self._next_slot()
+                delay = slot - time.monotonic()
+                if delay > 0:
+                    await asyncio.sleep(delay)
+                # Slots missed by a busy worker are thrown away: used late, they would come as a burst.
+                if time.monotonic() - slot <= max(LATE_SECONDS, self._interval / 2):
+                    return
+        finally:
+            self._waiting -= 1
+
+    async def _next_slot(self) -> float:
+        async with self._refill:
+            if not self._slots:
+                count = max(1, min(self._waiting, math.ceil(AT_ONCE_SECONDS / self._interval)))
+                self._slots = await self._reserve(count)
+            return self._slots.pop(0)
+
+    async def _reserve(self, count: int) -> list[float]:
+        parameters = {"account": self._account, "span": count * self._interval}
+        async with self._engine.begin() as connection:
+            ahead = float((await connection.execute(RESERVE, parameters)).scalar_one())
+        first = time.monotonic() + ahead
+        return [first + number * self._interval for number in range(count)]

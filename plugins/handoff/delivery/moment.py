@@ -1,0 +1,112 @@
+"""The exact moment of a batch: wait for it, take the last look, judge, and let the effects go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.audience import Audience
+from handoff.delivery.judging import judge_list
+from handoff.ledger import batches, registrations, rule_versions, verdicts
+from handoff.ledger.batches import WaitingBatch
+from handoff.occasion import Occasion
+from handoff.planner import Planned, record_one
+from handoff.registration import Roster
+from handoff.rule import Rule
+from handoff.source import Source
+
+PRESENCE_PATIENCE = timedelta(hours=24)
+LOOK_AGAIN_SECONDS = 15.0
+FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
+
+
+async def first_look(engine: AsyncEngine, batch: WaitingBatch, source: Source) -> int:
+    """Store the source's whole list ahead of the moment, so that the last look is small.
+
+    :returns: how many entries the source lists.
+    """
+    roster = await source.roster(batch.occasion.occasion, None)
+    async with engine.begin() as connection:
+        await registrations.store(connection, batch.occasion.id, roster)
+    return len(roster.registrations)
+
+
+async def attend(engine: AsyncEngine, batch: WaitingBatch, source: Source, wake: Callable[[], None]) -> str:
+    """Wait for the batch's moment, look at the source once more, and judge the audience for that moment.
+
+    :param wake: called whenever effects have become ready.
+    :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed`` or ``held``.
+    :raises TargetError: when the source cannot be read; the batch stays waiting.
+    """
+    await sleep_until(batch.due_at)
+    known = batch.occasion.occasion
+    async with engine.connect() as connection:
+        rule = await rule_versions.load(connection, batch.rule_id, batch.rule_version)
+        seen_until = await registrations.read_at(connection, batch.occasion.id)
+    since = seen_until - timedelta(seconds=1) if seen_until else None
+    now, roster = await asyncio.gather(source.occasion(known), source.roster(known, since))
+    if changed := await _follow(engine, known, now):
+        return changed
+    async with engine.begin() as connection:
+        await registrations.store(connection, batch.occasion.id, roster)
+    if not _complete(rule, batch, roster):
+        return await _wait_for_presence(engine, batch)
+    await _judge(engine, batch, rule, roster.read_at, wake)
+    return "judged"
+
+
+async def sleep_until(moment: datetime) -> None:
+    """Sleep until an aware moment on the wall clock; return at once when it has passed."""
+    while (left := (moment - datetime.now(UTC)).total_seconds()) > 0:
+        await asyncio.sleep(left)
+
+
+async def _follow(engine: AsyncEngine, known: Occasion, now: Occasion | None) -> str | None:
+    """Record what the last look found changed; the planner moves or cancels the batch."""
+    if now is not None and now.anchors == known.anchors and not now.cancelled:
+        return None
+    gone = now if now is not None else _gone(known)
+    async with engine.begin() as connection:
+        await record_one(connection, gone, [], Planned())
+    return "cancelled" if gone.cancelled else "moved"
+
+
+def _gone(known: Occasion) -> Occasion:
+    return Occasion(
+        source=known.source, account=known.account, key=known.key, title=known.title, anchors=known.anchors,
+        series=known.series, timezone=known.timezone, cancelled=True, facts=known.facts,
+    )  # fmt: skip
+
+
+def _complete(rule: Rule, batch: WaitingBatch, roster: Roster) -> bool:
+    return rule.who is Audience.REGISTERED or roster.presence_until >= batch.due_at
+
+
+async def _wait_for_presence(engine: AsyncEngine, batch: WaitingBatch) -> str:
+    """Presence that reaches up to the moment has not arrived: look again, for a day at most."""
+    async with engine.begin() as connection:
+        if datetime.now(UTC) - batch.due_at > PRESENCE_PATIENCE:
+            await batches.close(connection, batch.id, "held", "presence_never_arrived")
+            return "held"
+        await batches.postpone(connection, batch.id, LOOK_AGAIN_SECONDS, "presence_late")
+    return "postponed"
+
+
+async def _judge(
+    engine: AsyncEngine, batch: WaitingBatch, rule: Rule, read_at: datetime, wake: Callable[[], None]
+) -> None:
+    async with engine.connect() as connection:
+        listed = await registrations.listed(connection, batch.occasion.id)
+    judged = judge_list(rule, batch.occasion.occasion, batch.id, batch.due_at, listed)
+    size = FIRST_WRITTEN
+    while chunk := list(islice(judged, size)):
+        async with engine.begin() as connection:
+            await verdicts.write(connection, batch.id, rule, chunk, moment=batch.due_at, read_at=read_at)
+        wake()
+        size = WRITTEN_AT_ONCE
+    async with engine.begin() as connection:
+        await batches.close(connection, batch.id, "judged")

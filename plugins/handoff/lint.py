@@ -1,0 +1,59 @@
+"""Everything that can be said about rule files without an Airflow: the files and their templates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from handoff.messages import Templates
+from handoff.rule_document import Document, Location
+from handoff.rule_errors import problem_at
+from handoff.rule_file import RuleFile, load_paths
+from handoff.rule_problem import RuleProblem
+from handoff.steps import Email, Step
+from handoff.template_check import check_text
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What lint found.
+
+    :param files: the valid rule files, also those with a problem in a template.
+    """
+
+    files: tuple[RuleFile, ...]
+    problems: tuple[RuleProblem, ...]
+
+
+def lint(paths: Sequence[Path], templates: Path) -> Report:
+    """Check rule files and the templates they name.
+
+    :param paths: rule files and folders of rule files.
+    :param templates: folder of the message templates.
+    """
+    files, problems = load_paths(paths)
+    messages = Templates(templates)
+    in_templates = [problem for file in files for problem in _check_templates(file, messages)]
+    return Report(tuple(files), (*problems, *in_templates))
+
+
+def _check_templates(file: RuleFile, messages: Templates) -> Iterator[RuleProblem]:
+    found = [
+        (("steps", index, *location), words)
+        for index, step in enumerate(file.rule.steps)
+        for location, words in _step_problems(step, messages)
+    ]
+    document = Document.parse(file.text) if found else None
+    for location, words in found:
+        if document is not None:
+            yield problem_at(file.path, document, location, what=words)
+
+
+def _step_problems(step: Step, messages: Templates) -> Iterable[tuple[Location, str]]:
+    if isinstance(step, Email):
+        languages = ("de", "en") if step.language == "contact" else (step.language,)
+        yield from ((("template",), words) for words in messages.check(step.template, languages))
+    fields: dict[str, str] = getattr(step, "fields", {})
+    for name, template in fields.items():
+        yield from ((("fields", name), words) for words in check_text(template))

@@ -1,0 +1,93 @@
+"""The connection to the ledger's PostgreSQL database."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from airflow.sdk import BaseHook
+from sqlalchemy import URL, text
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.errors import LedgerError
+from handoff.ledger.connect import DRIVER, migrate, open_ledger, open_ledger_async
+
+DEFAULT_PORT = 5432
+
+
+class LedgerHook(BaseHook):
+    """Opens the ledger.
+
+    :param ledger_conn_id: connection of type ``handoff_ledger``: host, port, login, password,
+        schema (the database's name), and the extra ``options``, a query string for the driver
+        such as ``sslmode=require``; ``host=/path`` there names a Unix socket's folder.
+    """
+
+    conn_name_attr = "ledger_conn_id"
+    default_conn_name = "handoff_ledger"
+    conn_type = "handoff_ledger"
+    hook_name = "Handoff ledger (PostgreSQL)"
+
+    def __init__(self, ledger_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ledger_conn_id = ledger_conn_id
+
+    @property
+    def url(self) -> str:
+        """The ledger's database URL, password included."""
+        return url_of(self.get_connection(self.ledger_conn_id))
+
+    @classmethod
+    async def open(cls, ledger_conn_id: str, *, connections: int = 4) -> AsyncEngine:
+        """Return an async engine for the ledger that a connection names.
+
+        :raises LedgerError: when the connection names no database.
+        """
+        return open_ledger_async(url_of(await cls.aget_connection(ledger_conn_id)), connections=connections)
+
+    def migrate(self) -> None:
+        """Create the ledger's tables or bring them up to date."""
+        migrate(self.url)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether the ledger works, the credentials are wrong, or it cannot be reached."""
+        try:
+            engine = open_ledger(self.url)
+        except LedgerError as error:
+            return False, str(error)
+        try:
+            with engine.connect() as connection:
+                ready = connection.execute(text("SELECT to_regclass('handoff.alembic_version') IS NOT NULL")).scalar()
+        except OperationalError as error:
+            words = str(error.orig).strip()
+            refused = "authentication failed" in words or "no password supplied" in words
+            return False, f"{'Wrong credentials' if refused else 'Cannot connect'}: {words}"
+        except SQLAlchemyError as error:
+            return False, f"Cannot connect: {error}"
+        finally:
+            engine.dispose()
+        return True, "The ledger works" + ("" if ready else "; its tables are still to be made: handoff migrate")
+
+
+def url_of(connection: Any) -> str:
+    """Return the database URL that an Airflow connection describes.
+
+    :raises LedgerError: when it names no database.
+    """
+    if not connection.schema:
+        raise LedgerError(f"connection {connection.conn_id}: the database's name (Schema) is missing")
+    # Decoded here because ``extra_dejson`` may not be used in async tasks.
+    query = dict(parse_qsl(json.loads(connection.extra or "{}").get("options") or ""))
+    if connection.host:
+        query.pop("host", None)
+    return URL.create(
+        DRIVER,
+        username=connection.login or None,
+        password=connection.password or None,
+        host=connection.host or None,
+        port=connection.port or (DEFAULT_PORT if connection.host else None),
+        database=connection.schema,
+        query=query,
+    ).render_as_string(hide_password=False)

@@ -1,0 +1,147 @@
+"""E-mail as a target: a rendered message to one contact, marked by its effect, sent at most once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from email.utils import parseaddr
+from urllib.parse import quote
+
+from airflow.sdk import Connection
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+from handoff.contact import Contact
+from handoff.errors import Refused, TemplateError, UnknownOutcome, WrongCredentials
+from handoff.messages import Message, Templates, one_line
+from handoff.steps import Email
+from handoff.target import Call, Promise, Proof
+from handoff.templates import RuleFacts, variables_of
+
+from hooks.mail import SENDING, Envelope, Mailbox
+from hooks.transport import Throttle
+
+
+class MailTarget:
+    """One mailbox that steps of the kind ``email`` are sent from.
+
+    Every attempt of an effect carries the same ``Message-ID: <handoff.{call.key}@{sender's domain}>``
+    and ``X-Handoff-Effect: {call.key}``, so that a mail found in an inbox can be traced back.
+
+    :param rule: what templates may know of the rule whose effects these are.
+    """
+
+    promise = Promise.AT_MOST_ONCE
+    settling_seconds = 0.0
+
+    def __init__(
+        self, mailbox: Mailbox, templates: Templates, throttle: Throttle | None = None, rule: RuleFacts | None = None
+    ) -> None:
+        self._mailbox, self._templates, self._throttle = mailbox, templates, throttle
+        self._rule = rule or RuleFacts()
+        self._sender = _sender(mailbox)
+
+    @classmethod
+    def from_connection(
+        cls,
+        conn_id: str,
+        connection: Connection,
+        templates: Templates,
+        throttle: Throttle | None = None,
+        rule: RuleFacts | None = None,
+    ) -> MailTarget:
+        """Build the target from an Airflow connection of type ``smtp``; nothing is connected yet.
+
+        :raises WrongCredentials: when the connection has no usable ``from_email`` in its Extra.
+        """
+        return cls(Mailbox(conn_id, connection), templates, throttle, rule)
+
+    async def send(self, call: Call) -> Proof:
+        """Render the step's message and hand it to the server once.
+
+        :return: ``message_id``, ``accepted_at`` (ISO, UTC) and ``reply``, the server's own words.
+        :raises TargetError: the subclass says what is known about the effect.
+        """
+        message, recipient = self._message(call), self._recipient(call.contact)
+        if self._throttle is not None:
+            await self._throttle()
+        async with self._mailbox.session() as client:
+            utf8 = client.supports_extension("smtputf8")
+            address = recipient.ascii_email or (recipient.normalized if utf8 else "")
+            if not address:
+                words = "the mail server does not offer SMTPUTF8, which this contact's international address needs"
+                raise Refused(self._mailbox.account, SENDING, words)
+            mail = self._compose(call, message, address)
+            reply = await self._mailbox.send(client, self._envelope(mail, address, call.contact))
+        return {"message_id": str(mail["Message-ID"]), "accepted_at": _now(), "reply": reply}
+
+    async def seen(self, call: Call) -> Proof | None:
+        """Never asked of this target: nobody can read a contact's mailbox.
+
+        :raises UnknownOutcome: always.
+        """
+        words = "a contact's mailbox cannot be read; the effect is held for a person to decide"
+        raise UnknownOutcome(self._mailbox.account, "look for a sent e-mail", words)
+
+    async def close(self) -> None:
+        """End the connections; safe to call twice."""
+        await self._mailbox.close()
+
+    def _message(self, call: Call) -> Message:
+        account = self._mailbox.account
+        if not isinstance(call.step, Email):
+            raise Refused(account, SENDING, f"the step {call.step.step!r} is not an e-mail")
+        language = call.contact.language if call.step.language == "contact" else call.step.language
+        try:
+            return self._templates.render(
+                call.step.template, language, variables_of(call.contact, call.occasion, self._rule)
+            )
+        except TemplateError as error:
+            raise Refused(account, "render e-mail", str(error)) from error
+
+    def _recipient(self, contact: Contact) -> ValidatedEmail:
+        try:
+            return validate_email(contact.email, check_deliverability=False, test_environment=True)
+        except EmailNotValidError:
+            raise Refused(self._mailbox.account, SENDING, "the contact's address is not valid") from None
+
+    def _compose(self, call: Call, message: Message, address: str) -> EmailMessage:
+        mail = EmailMessage(policy=SMTP_POLICY.clone(cte_type="7bit", utf8=not address.isascii()))
+        name = one_line(f"{call.contact.first_name} {call.contact.last_name}")
+        mail["From"] = self._sender
+        mail["To"] = _address(name, address)
+        mail["Subject"] = message.subject
+        mail["Date"] = datetime.now(UTC)
+        mail["Message-ID"] = f"<handoff.{quote(call.key, safe='')}@{self._sender.domain}>"
+        mail["Auto-Submitted"] = "auto-generated"
+        mail["X-Handoff-Effect"] = one_line(call.key)
+        mail.set_content(message.text)
+        mail.add_alternative(message.html, subtype="html")
+        mail["Content-Language"] = message.language
+        return mail
+
+    def _envelope(self, mail: EmailMessage, address: str, contact: Contact) -> Envelope:
+        private = (contact.email.rpartition("@")[0], contact.first_name, contact.last_name)
+        sender = f"{self._sender.username}@{self._sender.domain}"
+        return Envelope(sender, address, mail.as_bytes(), not address.isascii(), private)
+
+
+def _sender(mailbox: Mailbox) -> Address:
+    name, address = parseaddr(mailbox.from_email)
+    try:
+        valid = validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        valid = None
+    if valid is None or not valid.ascii_email:
+        words = "the sender is missing or not an address; set from_email in the Extra of this connection"
+        raise WrongCredentials(mailbox.account, "open the mailbox", words)
+    return _address(one_line(name), valid.ascii_email)
+
+
+def _address(name: str, address: str) -> Address:
+    username, _, domain = address.rpartition("@")
+    return Address(name, username, domain)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

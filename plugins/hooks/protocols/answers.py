@@ -1,0 +1,106 @@
+"""Reading a target's answer strictly: what does it say about the effect?"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from handoff.errors import RateLimited, Refused, TargetError, Transient, UnknownOutcome
+from hooks.protocols.wire import Request, Response
+
+ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:=]+@[^\s\"'<>()\[\],;:=]+")
+NUMBER = re.compile(r"\+?\d[\d /-]{6,}\d")
+NOT_PERSONAL = frozenset({"name", "tag", "tagType", "tags", "field", "contact", "list"})
+"""Keys of request bodies whose texts are the account's names and ids, not the contact's data."""
+MAX_WORDS = 300
+
+
+class Denied(Refused):
+    """A refusal with the facts a protocol needs to decide what comes next.
+
+    :param status: HTTP status. :param code: the vendor's own error number, if it gave one.
+    """
+
+    def __init__(self, account: str, operation: str, words: str, status: int, code: int | None = None) -> None:
+        super().__init__(account, operation, words)
+        self.status, self.code = status, code
+
+
+def unreadable(account: str, request: Request, words: str) -> TargetError:
+    """Return the error for an answer that cannot be trusted: did the request change anything?"""
+    kind = UnknownOutcome if request.changes else Transient
+    return kind(account, request.operation, words)
+
+
+def decode(account: str, request: Request, response: Response) -> Any:
+    """Decode a JSON answer.
+
+    :raises UnknownOutcome: it is empty, HTML or malformed and the request may have changed something.
+    :raises Transient: the same, after a read.
+    """
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        kind = response.headers.get("content-type", "no content type").partition(";")[0]
+        words = f"HTTP {response.status} without JSON: {len(response.body)} bytes of {kind}"
+    raise unreadable(account, request, words)
+
+
+def retry_after(response: Response) -> float | None:
+    """Return the seconds that ``Retry-After`` (seconds or HTTP date) asks to wait; ``None`` without it."""
+    text = response.headers.get("retry-after", "").strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def read(account: str, request: Request, response: Response, explain: Callable[[Any], tuple[str, int | None]]) -> Any:
+    """Return the document of a successful answer.
+
+    :param explain: the vendor's words and error number in the document of a refusal.
+    :raises RateLimited: status 429. :raises Denied: another status 4xx with a JSON document.
+    :raises UnknownOutcome: nothing can be said of the effect. :raises Transient: the same, after a read.
+    """
+    if response.status == 429:
+        raise RateLimited(account, request.operation, "HTTP 429", retry_after(response))
+    if response.status >= 500:
+        raise unreadable(account, request, f"HTTP {response.status}")
+    if not 200 <= response.status < 300 and response.status < 400:
+        raise unreadable(account, request, f"HTTP {response.status}: redirected; check the connection's host")
+    document = decode(account, request, response)
+    if response.status < 300:
+        return document
+    words, code = explain(document)
+    raise Denied(account, request.operation, f"HTTP {response.status}: {clean(words, request)}", response.status, code)
+
+
+def clean(words: str, request: Request) -> str:
+    """Return a vendor's words without the contact's data: addresses, long numbers and what we sent of the contact."""
+    for value in sorted(set(_sent(request.json)), key=len, reverse=True):
+        words = words.replace(value, "…")
+    words = NUMBER.sub("…", ADDRESS.sub("…", words))
+    return " ".join(words.split())[:MAX_WORDS]
+
+
+def _sent(document: Any, key: str = "") -> Iterator[str]:
+    """Yield the texts of a request's body that describe the contact."""
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from _sent(value, name)
+    elif isinstance(document, list):
+        for value in document:
+            yield from _sent(value, key)
+    elif isinstance(document, str) and key not in NOT_PERSONAL and len(document.strip()) > 1:
+        yield document.strip()
+        yield json.dumps(document.strip())[1:-1]

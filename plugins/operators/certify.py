@@ -1,0 +1,53 @@
+"""The last task of a rule's DAG: count everybody, and write the certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import BaseAsyncOperator
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from handoff.ledger import certificates
+from handoff.rule import Rule
+from hooks.ledger import LedgerHook
+from operators.work import open_engine
+
+
+class CertifyOperator(BaseAsyncOperator):
+    """Writes a certificate for each batch that has none, or one that was not complete yet.
+
+    :param rule: the rule as plain JSON.
+    :returns: the certificates' figures: counts only, no contact data.
+    """
+
+    template_fields: Sequence[str] = ("rule", "ledger_conn_id")
+    template_fields_renderers = {"rule": "json"}  # noqa: RUF012
+
+    def __init__(
+        self, *, rule: dict[str, Any], ledger_conn_id: str = LedgerHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.rule, self.ledger_conn_id = rule, ledger_conn_id
+
+    async def aexecute(self, context: Context) -> list[dict[str, Any]]:
+        """Count, write, and fail when somebody is unaccounted for."""
+        rule = Rule.model_validate(self.rule)
+        figures = []
+        async with open_engine(self.ledger_conn_id) as engine, engine.begin() as connection:
+            for batch_id in await certificates.to_certify(connection, rule.id):
+                counted = await certificates.count(connection, batch_id)
+                await certificates.write(connection, counted)
+                figures.append(counted)
+        for counted in figures:
+            self.log.info(
+                "%s: %s listed = %s handled + %s excluded + %s pending (%s); effects %s",
+                counted.title, counted.listed, counted.handled, sum(counted.excluded.values()), counted.pending,
+                "even" if counted.even else "NOT EVEN", counted.effects,
+            )  # fmt: skip
+        uneven = [counted.batch_id for counted in figures if not counted.even]
+        if uneven:
+            raise AirflowFailException(f"certificate not even: somebody is unaccounted for in batches {uneven}")
+        return [asdict(counted) for counted in figures]

@@ -1,0 +1,90 @@
+"""The first task of a rule's DAG: claim what is due soon and read its lists ahead of the moment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import BaseAsyncOperator
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.contact import UnusableAddress, normalise_email
+from handoff.delivery.by_hand import hand_over
+from handoff.delivery.moment import first_look
+from handoff.errors import TargetError
+from handoff.ledger import batches, bells
+from handoff.ledger.batches import WaitingBatch
+from handoff.rule import Rule
+from hooks.ledger import LedgerHook
+from operators.work import Sources, open_engine, run_owner
+
+CONTACTS_A_SHARD, MOST_SHARDS = 5_000, 16
+SLACK_SECONDS = 5.0
+
+
+class GatherOperator(BaseAsyncOperator):
+    """Claims the rule's batches that are due soon and stores what their sources list now.
+
+    :param rule: the rule as plain JSON, shown in *Rendered Template* as it was when the run began.
+    :returns: one number a shard; the delivery is mapped over them.
+    """
+
+    template_fields: Sequence[str] = ("rule", "ledger_conn_id")
+    template_fields_renderers = {"rule": "json"}  # noqa: RUF012
+
+    def __init__(
+        self, *, rule: dict[str, Any], ledger_conn_id: str = LedgerHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.rule, self.ledger_conn_id = rule, ledger_conn_id
+
+    async def aexecute(self, context: Context) -> list[int]:
+        """Claim, read, and say how many shards the delivery needs."""
+        rule = Rule.model_validate(self.rule)
+        async with open_engine(self.ledger_conn_id) as engine:
+            if context["params"].get("mode") == "one_contact":
+                await self._by_hand(engine, rule, context)
+            async with engine.begin() as connection:
+                horizon = await bells.lead_seconds(connection) + SLACK_SECONDS
+                claimed = await batches.claim(connection, rule.id, run_owner(context), horizon=horizon)
+            listed = await self._read(engine, claimed)
+        shards = min(max(1, math.ceil(listed / CONTACTS_A_SHARD)), MOST_SHARDS)
+        self.log.info("%s batches claimed, %s entries listed, %s shards", len(claimed), listed, shards)
+        return list(range(shards))
+
+    async def _read(self, engine: AsyncEngine, claimed: list[WaitingBatch]) -> int:
+        listed, sources = 0, Sources()
+        try:
+            for batch in claimed:
+                known = batch.occasion.occasion
+                try:
+                    listed += await first_look(engine, batch, await sources.of(known.source, known.account))
+                except TargetError as error:
+                    self.log.warning("batch %s: %s; it is read again at its moment", batch.id, error)
+        finally:
+            await sources.close()
+        return listed
+
+    async def _by_hand(self, engine: AsyncEngine, rule: Rule, context: Context) -> None:
+        params = context["params"]
+        try:
+            normalise_email(params["email"])
+        except UnusableAddress as unusable:
+            raise AirflowFailException(f"the e-mail address in the form cannot be used: {unusable.reason}") from None
+        now = datetime.now(UTC)
+        await hand_over(
+            engine,
+            rule,
+            key=f"{rule.id}/{context['run_id']}",
+            email=params["email"],
+            first_name=params["first_name"] or "",
+            last_name=params["last_name"] or "",
+            language=params["language"],
+            title=params["occasion_title"],
+            start=datetime.fromisoformat(params["occasion_start"]) if params["occasion_start"] else now,
+            end=datetime.fromisoformat(params["occasion_end"]) if params["occasion_end"] else now,
+        )

@@ -1,0 +1,201 @@
+"""Sensors for Webinaris: a webinar has started, has finished, or any date has changed."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Literal
+
+from airflow.sdk import BaseSensorOperator, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from handoff.errors import HandoffError, RateLimited, Transient
+from hooks.webinaris import WebinarisHook
+from triggers.webinaris import (
+    Anchor,
+    Moment,
+    WebinarChangedTrigger,
+    WebinarisTrigger,
+    WebinarMomentTrigger,
+    change,
+    error_event,
+)
+
+FOR_GOOD = frozenset({"WrongCredentials", "AirflowNotFoundException", "UnknownDate"})
+"""Errors that repeating the task cannot cure."""
+
+
+class WebinarisSensor(BaseSensorOperator):
+    """Looks once, then waits in the triggerer.
+
+    :param webinaris_conn_id: Airflow connection of type ``webinaris``.
+    :param timeout: how long to wait at most; Airflow's own default would end a wait after seven days.
+    :param poll_interval: seconds between two reads of the source.
+    """
+
+    template_fields: Sequence[str] = ("webinaris_conn_id",)
+    ui_color = "#e3f0fb"
+
+    def __init__(
+        self,
+        *,
+        webinaris_conn_id: str = WebinarisHook.default_conn_name,
+        timeout: timedelta | float = timedelta(days=30),
+        poll_interval: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.webinaris_conn_id, self.poll_interval = webinaris_conn_id, poll_interval
+
+    @abstractmethod
+    def look(self, hook: WebinarisHook, context: Context) -> dict[str, Any] | None:
+        """Read once and return the event, or ``None`` to wait on."""
+
+    @abstractmethod
+    def trigger(self, context: Context) -> WebinarisTrigger:
+        """Return the trigger that waits for the event."""
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return at once when there is nothing to wait for, else defer."""
+        try:
+            event = self.look(WebinarisHook(self.webinaris_conn_id), context)
+        except (Transient, RateLimited):
+            event = None  # the trigger is patient with a source that cannot be read just now
+        except HandoffError as error:
+            event = error_event(error)
+        if event is None:
+            self.defer(
+                trigger=self.trigger(context),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=self.timeout),
+            )
+        return self.execute_complete(context, event)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Check what the trigger reported and return it without its status.
+
+        :raises AirflowFailException: for errors that a retry cannot cure. :raises AirflowException: for others.
+        """
+        if not isinstance(event, Mapping) or "status" not in event:
+            raise AirflowException(f"{self.task_id}: the trigger's event cannot be read")
+        if event["status"] == "error":
+            kind = str(event.get("error_type"))
+            failure = AirflowFailException if kind in FOR_GOOD else AirflowException
+            raise failure(f"{self.task_id}: waiting for Webinaris failed: {kind}: {event.get('message')}")
+        return self.result(event)
+
+    @abstractmethod
+    def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the XCom for an event that is no error."""
+
+
+class WebinarMomentSensor(WebinarisSensor):
+    """Waits for the start or end of a webinar date; a date that moves is waited for at its new time.
+
+    The XCom is ``{"date_ids": [...], "moment": ISO}``: the dates whose moment has passed, and the last of
+    those moments. No contact data.
+
+    :param webinar_id: wait for the next date of this webinar, counted from the start of the DAG run;
+        empty and without ``date_id``: the next date of any webinar.
+    :param date_id: wait for this date, also when its moment has passed already.
+    :param minutes_after: elapsed minutes after the start or end.
+    :param cancelled: what becomes of the task when the date ``date_id`` is cancelled.
+    """
+
+    template_fields = ("webinaris_conn_id", "webinar_id", "date_id")
+    anchor: ClassVar[Anchor]
+
+    def __init__(
+        self,
+        *,
+        webinar_id: str = "",
+        date_id: str = "",
+        minutes_after: float = 0,
+        cancelled: Literal["fail", "skip"] = "fail",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.webinar_id, self.date_id, self.minutes_after = webinar_id, date_id, minutes_after
+        if cancelled not in ("fail", "skip"):
+            raise ValueError(f"cancelled must be 'fail' or 'skip', not {cancelled!r}")
+        self.cancelled = cancelled
+
+    def look(self, hook: WebinarisHook, context: Context) -> dict[str, Any] | None:
+        """Read the dates; the event is there when the moment has passed or the date is cancelled."""
+        moment = Moment(self.anchor, self.webinar_id, self.date_id, self.minutes_after, _since(context))
+        return moment.event(hook.dates(webinar_id=self.webinar_id), datetime.now(UTC))
+
+    def trigger(self, context: Context) -> WebinarMomentTrigger:
+        """Return the trigger that waits for the moment."""
+        return WebinarMomentTrigger(
+            self.webinaris_conn_id,
+            self.anchor,
+            self.webinar_id,
+            self.date_id,
+            self.minutes_after,
+            _since(context),
+            self.poll_interval,
+        )
+
+    def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ids and moment. :raises AirflowException: the event holds neither."""
+        if event["status"] == "cancelled":
+            kind = AirflowSkipException if self.cancelled == "skip" else AirflowFailException
+            raise kind(f"{self.task_id}: the webinar date {self.date_id!r} was cancelled")
+        date_ids, moment = event.get("date_ids"), event.get("moment")
+        if event["status"] != "success" or not isinstance(date_ids, list) or not moment:
+            raise AirflowException(f"{self.task_id}: the trigger's event cannot be read")
+        return {"date_ids": [str(date_id) for date_id in date_ids], "moment": str(moment)}
+
+
+class WebinarFinishedSensor(WebinarMomentSensor):
+    """Waits until a webinar date is over (see :class:`WebinarMomentSensor`)."""
+
+    anchor = "end"
+
+
+class WebinarStartedSensor(WebinarMomentSensor):
+    """Waits until a webinar date has begun (see :class:`WebinarMomentSensor`)."""
+
+    anchor = "start"
+
+
+class WebinarChangedSensor(WebinarisSensor):
+    """Waits until any webinar date was added, moved, cancelled or otherwise changed after a cursor.
+
+    The XCom is ``{"changed": count, "cursor": unix seconds}``.
+
+    :param since: the cursor: unix seconds, or a template that renders to them.
+    """
+
+    template_fields = ("webinaris_conn_id", "since")
+
+    def __init__(self, *, since: float | str = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.since = since
+
+    def look(self, hook: WebinarisHook, context: Context) -> dict[str, Any] | None:
+        """Read what changed since the cursor."""
+        return change(hook.dates(updated_since=self._cursor()), self._cursor())
+
+    def trigger(self, context: Context) -> WebinarChangedTrigger:
+        """Return the trigger that waits for a change."""
+        return WebinarChangedTrigger(self.webinaris_conn_id, self._cursor(), self.poll_interval)
+
+    def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return count and cursor. :raises AirflowException: the event does not hold them."""
+        try:
+            return {"changed": int(event["changed"]), "cursor": float(event["cursor"])}
+        except (KeyError, TypeError, ValueError):
+            raise AirflowException(f"{self.task_id}: the trigger's event cannot be read") from None
+
+    def _cursor(self) -> float:
+        try:
+            return float(self.since or 0.0)
+        except ValueError:
+            raise AirflowFailException(f"{self.task_id}: since must be unix seconds, not {self.since!r}") from None
+
+
+def _since(context: Context) -> float:
+    started = context["dag_run"].start_date
+    return (started or datetime.now(UTC)).timestamp()

@@ -1,0 +1,192 @@
+"""Waiting for Webinaris without a worker: a date's start or end, or any change of a date."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from airflow.sdk import Connection
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from handoff.errors import RateLimited, Transient
+from handoff.occasion import Occasion
+from hooks.protocols.webinaris_assumed import DateList, UnknownDate
+from hooks.webinaris import WebinarisClient
+
+Anchor = Literal["start", "end"]
+PATIENCE = 5
+"""Failed reads in a row that are waited out; a wait of days should not end by one dropped connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Which moment of which webinar date is waited for.
+
+    :param anchor: ``start`` or ``end``. :param minutes_after: elapsed minutes to add.
+    :param date_id: this date, whether its moment is to come or has passed.
+    :param webinar_id: any date of this webinar whose moment is not before ``since``; empty: of any webinar.
+    :param since: unix seconds.
+    """
+
+    anchor: Anchor
+    webinar_id: str
+    date_id: str
+    minutes_after: float
+    since: float
+
+    def event(self, listed: DateList, now: datetime) -> dict[str, Any] | None:
+        """Return the event when the moment has passed or the date was cancelled, else ``None``.
+
+        :raises UnknownDate: the date ``date_id`` is not listed, nor any entry that cannot be read.
+        """
+        dates = [occasion for occasion in listed.occasions if self._meant(occasion)]
+        if self.date_id and not dates and not listed.problems:
+            raise UnknownDate(f"Webinaris lists no date {self.date_id!r}; it may have been deleted")
+        if self.date_id and any(date.cancelled for date in dates):
+            return {"status": "cancelled", "date_ids": [self.date_id]}
+        passed = sorted((self.at(date), date.key) for date in dates if self._waits(date) and self.at(date) <= now)
+        if not passed:
+            return None
+        return {"status": "success", "date_ids": [key for _, key in passed], "moment": passed[-1][0].isoformat()}
+
+    def seconds_to_next(self, listed: DateList, now: datetime) -> float | None:
+        """Return the seconds until the next moment, or ``None`` when no date with one is listed."""
+        moments = [self.at(date) for date in listed.occasions if self._meant(date) and self._waits(date)]
+        return min(((moment - now).total_seconds() for moment in moments if moment > now), default=None)
+
+    def at(self, occasion: Occasion) -> datetime:
+        """Return the moment of one date."""
+        return occasion.anchors[self.anchor] + timedelta(minutes=self.minutes_after)
+
+    def _meant(self, occasion: Occasion) -> bool:
+        if self.date_id:
+            return occasion.key == self.date_id
+        return not self.webinar_id or occasion.series == self.webinar_id
+
+    def _waits(self, occasion: Occasion) -> bool:
+        return not occasion.cancelled and (bool(self.date_id) or self.at(occasion).timestamp() >= self.since)
+
+
+class WebinarisTrigger(BaseTrigger):
+    """Reads the dates again and again until they hold an event; every failure becomes an error event.
+
+    Error events are ``{"status": "error", "error_type": ..., "message": ...}``. A few failed reads in
+    a row are waited out.
+
+    :param poll_interval: seconds between two reads.
+    """
+
+    def __init__(self, webinaris_conn_id: str, poll_interval: float) -> None:
+        super().__init__()
+        self.webinaris_conn_id, self.poll_interval = webinaris_conn_id, poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return class path and arguments, plain JSON without secrets."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
+
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments to build this trigger again."""
+
+    @abstractmethod
+    async def look(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
+        """Read once. Returns the event, or ``None``, and the seconds until the next read."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event."""
+        try:
+            yield TriggerEvent(await self._wait())
+        except Exception as error:
+            yield TriggerEvent(error_event(error))
+
+    async def _wait(self) -> dict[str, Any]:
+        connection = await Connection.async_get(self.webinaris_conn_id)
+        failures = 0
+        async with WebinarisClient.from_connection(self.webinaris_conn_id, connection) as client:
+            while True:
+                try:
+                    event, pause = await self.look(client)
+                    failures = 0
+                except (Transient, RateLimited) as error:
+                    failures += 1
+                    if failures >= PATIENCE:
+                        raise
+                    event, pause = None, max(self.poll_interval, getattr(error, "retry_after", None) or 0.0)
+                if event is not None:
+                    return event
+                await asyncio.sleep(pause)
+
+
+class WebinarMomentTrigger(WebinarisTrigger):
+    """Fires when the start or end of a webinar date has passed, wherever it was moved meanwhile.
+
+    Success: ``{"status": "success", "date_ids": [...], "moment": ISO}``; a cancelled date:
+    ``{"status": "cancelled", "date_ids": [...]}``. The arguments are those of :class:`Moment`.
+    """
+
+    def __init__(
+        self,
+        webinaris_conn_id: str,
+        anchor: Anchor,
+        webinar_id: str = "",
+        date_id: str = "",
+        minutes_after: float = 0.0,
+        since: float = 0.0,
+        poll_interval: float = 30.0,
+    ) -> None:
+        super().__init__(webinaris_conn_id, poll_interval)
+        self.moment = Moment(anchor, webinar_id, date_id, minutes_after, since)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments to build this trigger again."""
+        account = {"webinaris_conn_id": self.webinaris_conn_id, "poll_interval": self.poll_interval}
+        return account | asdict(self.moment)
+
+    async def look(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
+        """Read the dates; the next read is at the next moment or after the poll interval, whatever is first."""
+        dates = await client.dates(webinar_id=self.moment.webinar_id)
+        now = datetime.now(UTC)
+        left = self.moment.seconds_to_next(dates, now)
+        return self.moment.event(dates, now), min(self.poll_interval, left or self.poll_interval)
+
+
+class WebinarChangedTrigger(WebinarisTrigger):
+    """Fires when any webinar date changed after a cursor: ``{"status": "success", "changed": n, "cursor": unix}``.
+
+    :param since: the cursor, unix seconds; give the event's ``cursor`` to the next trigger.
+    """
+
+    def __init__(self, webinaris_conn_id: str, since: float, poll_interval: float) -> None:
+        super().__init__(webinaris_conn_id, poll_interval)
+        self.since = since
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments to build this trigger again."""
+        return {
+            "webinaris_conn_id": self.webinaris_conn_id,
+            "since": self.since,
+            "poll_interval": self.poll_interval,
+        }
+
+    async def look(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
+        """Read what changed since the cursor."""
+        return change(await client.dates(updated_since=self.since), self.since), self.poll_interval
+
+
+def error_event(error: Exception) -> dict[str, Any]:
+    """Return the event that tells a task of an error."""
+    return {"status": "error", "error_type": type(error).__name__, "message": str(error)}
+
+
+def change(dates: DateList, since: float) -> dict[str, Any] | None:
+    """Return the event for the dates that changed after ``since``, unreadable ones included, or ``None``.
+
+    The cursor is the source's own time of the newest change, so its clock and ours need not agree.
+    """
+    if dates.cursor <= since:
+        return None
+    newer = sum(occasion.changed > since for occasion in dates.occasions)
+    return {"status": "success", "changed": newer + len(dates.problems), "cursor": dates.cursor}

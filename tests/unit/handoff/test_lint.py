@@ -1,0 +1,79 @@
+"""Lint: templates that are missing or name unknown variables are told beside what is wrong in the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from handoff.lint import lint
+
+INCLUDE = Path(__file__).parents[3] / "include"
+RULE = """\
+id: hello
+title: Hello
+when: {minutes: 0, after: start}
+who: registered
+steps:
+  - step: klicktipp.contact
+    fields: {fieldFirstName: "{{ contact.first_name }}"}
+  - step: email
+    template: hello
+    language: de
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "hello.yaml").write_text(RULE)
+    (tmp_path / "hello.de.txt.j2").write_text("{% block subject %}Hallo{% endblock %}\nHallo {{ contact.first_name }}")
+    (tmp_path / "hello.de.html.j2").write_text("<p>Hallo {{ contact.first_name }}</p>")
+    return tmp_path
+
+
+def test_what_ships_is_sound() -> None:
+    report = lint([INCLUDE / "handoffs"], INCLUDE / "templates")
+    assert not report.problems
+    assert len(report.files) >= 4
+
+
+def test_a_sound_project(project: Path) -> None:
+    assert not lint([project], project).problems
+
+
+def test_a_missing_template_is_placed(project: Path) -> None:
+    (project / "hello.yaml").write_text(RULE.replace("template: hello", "template: helo"))
+    report = lint([project], project)
+    [problem] = report.problems
+    assert (problem.line, problem.column, problem.field) == (9, 15, "steps[1].template")
+    assert "helo" in problem.what
+    assert "missing" in problem.what
+    assert [file.rule.id for file in report.files] == ["hello"]
+
+
+def test_an_unknown_variable_in_a_message(project: Path) -> None:
+    (project / "hello.de.html.j2").write_text("<p>Hallo {{ contact.firstname }}</p>")
+    [problem] = lint([project], project).problems
+    assert "hello.de.html.j2" in problem.what
+    assert "contact.firstname" in problem.what
+    assert (problem.line, problem.context.strip()) == (9, "template: hello")
+
+
+def test_a_message_for_every_contact_needs_both_languages(project: Path) -> None:
+    (project / "hello.yaml").write_text(RULE.replace("language: de", "language: contact"))
+    assert {"hello.en.html.j2", "hello.en.txt.j2"} == {
+        problem.what.split(":")[0] for problem in lint([project], project).problems
+    }
+
+
+def test_an_unknown_variable_in_a_field(project: Path) -> None:
+    (project / "hello.yaml").write_text(RULE.replace("contact.first_name", "contact.name"))
+    [problem] = lint([project], project).problems
+    assert problem.field == "steps[0].fields.fieldFirstName"
+    assert (problem.line, problem.column) == (7, 30)
+    assert "contact.name" in problem.what
+
+
+def test_a_wrong_rule_and_a_wrong_template_are_both_told(project: Path) -> None:
+    (project / "broken.yaml").write_text("id: [")
+    (project / "hello.de.html.j2").unlink()
+    assert {problem.path.name for problem in lint([project], project).problems} == {"broken.yaml", "hello.yaml"}

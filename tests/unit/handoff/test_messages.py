@@ -1,0 +1,197 @@
+"""Messages: what people read, in which language and zone, and what is wrong with a template."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from handoff.contact import Contact
+from handoff.errors import TemplateError
+from handoff.messages import Templates
+from handoff.occasion import Occasion
+from handoff.template_check import check_text
+from handoff.templates import RuleFacts, render_text, variables_of
+
+SHIPPED = Templates(Path(__file__).parents[3] / "include" / "templates")
+NAMES = ["pitch_missed", "pitch_seen", "webinar_attended", "webinar_missed"]
+START = datetime(2026, 3, 24, 18, tzinfo=UTC)
+
+
+def variables(title: str = "Mehr Termine", language: str = "de", **contact: str) -> dict[str, object]:
+    occasion = Occasion("webinaris", "a", "d1", title, {"start": START, "end": START}, facts={"offer_url": "https://o/"})
+    person = Contact("eva@example.org", **{"first_name": "Eva", "last_name": "Müller", **contact})
+    return variables_of(person, occasion, RuleFacts("r1", "Nachfassen", language))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "_layout.txt.j2").write_text("{% block body %}{% endblock %}")
+    write(tmp_path, "hello.de", "Hallo {{ occasion.title }}", "Text {{ contact.first_name }}", "<p>{{ subject }}</p>")
+    return tmp_path
+
+
+def write(folder: Path, name: str, subject: str, text: str, html: str) -> None:
+    block = '{% extends "_layout.txt.j2" %}\n{% block subject %}SUBJECT{% endblock %}\n{% block body %}\n'
+    (folder / f"{name}.txt.j2").write_text(block.replace("SUBJECT", subject) + text + "{% endblock %}")
+    (folder / f"{name}.html.j2").write_text(html)
+
+
+def test_the_seed_pages_recommendations_have_messages() -> None:
+    assert SHIPPED.names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_ships_is_sound_in_both_languages(name: str) -> None:
+    assert SHIPPED.check(name, ("de", "en")) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("language", "greeting"), [("de", "Guten Tag Eva Müller,"), ("en", "Hello Eva Müller,")])
+def test_what_ships_greets_and_says_why(name: str, language: str, greeting: str) -> None:
+    message = SHIPPED.render(name, language, variables())
+    assert message.language == language
+    assert "Mehr Termine" in message.subject
+    for part in (message.text, message.html):
+        assert greeting in part
+        assert "24" in part
+        assert "19:00" in part
+    assert "<style>" not in message.html.split("@media")[0].replace("<style>", "", 1)
+    assert '<div class="card" style="background-color' in message.html
+
+
+def test_a_fact_that_is_there_is_shown_and_one_that_is_not_leaves_no_gap() -> None:
+    assert 'href="https://o/"' in SHIPPED.render("pitch_seen", "de", variables()).html
+    assert "Aufzeichnung:" not in SHIPPED.render("webinar_attended", "de", variables()).text
+
+
+def test_a_contact_without_a_name_is_greeted_politely() -> None:
+    assert SHIPPED.render("pitch_seen", "de", variables(first_name="", last_name="")).text.startswith("Guten Tag,\n")
+
+
+def test_html_is_escaped_and_text_is_not() -> None:
+    message = SHIPPED.render("webinar_attended", "de", variables('<b>A & "B"</b>', first_name="<script>"))
+    assert "<script>" not in message.html
+    assert "<b>" not in message.html
+    assert "Guten Tag <script> Müller" in message.text
+    assert message.subject == 'Schön, dass Sie dabei waren: <b>A & "B"</b>'
+
+
+@pytest.mark.parametrize("title", ["A\r\nBcc: x@example.org", "A\nBcc: x@example.org", "A\u2028Bcc: x@example.org", "A\x00\x0bBcc: x@example.org "])  # fmt: skip
+def test_a_subject_is_one_line(title: str) -> None:
+    assert SHIPPED.render("webinar_attended", "en", variables(title)).subject == (
+        "Thank you for joining us: A Bcc: x@example.org"
+    )
+
+
+def test_the_language_falls_back_to_the_rules_and_then_to_german(folder: Path) -> None:
+    write(folder, "hello.en", "Hello", "Text", "<p></p>")
+    templates = Templates(folder)
+    assert templates.render("hello", "fr", variables(language="en")).language == "en"
+    assert templates.render("hello", "fr", variables(language="it")).language == "de"
+    assert templates.render("hello", "", variables(language="")).language == "de"
+
+
+def test_no_stylesheet_is_fetched_or_read(folder: Path) -> None:
+    (folder / "local.css").write_text("p { color: red }")
+    links = "".join(f'<link rel="stylesheet" href="{href}">' for href in ("http://127.0.0.1:9/a.css", "local.css"))
+    write(folder, "hello.de", "S", "T", f"<html><head>{links}<style>p {{ color: blue }}</style></head><p>x</p></html>")
+    html = Templates(folder).render("hello", "de", variables()).html
+    assert '<p style="color: blue;">' in html
+    assert "red" not in html
+
+
+@pytest.mark.parametrize(
+    ("moment", "zone", "expected"),
+    [
+        (datetime(2026, 3, 24, 18, tzinfo=UTC), "", "24. März 2026 19:00 Uhr | 24 March 2026 19:00 CET"),
+        (datetime(2026, 7, 1, 18, tzinfo=UTC), "", "1. Juli 2026 20:00 Uhr | 1 July 2026 20:00 CEST"),
+        (datetime(2026, 3, 24, 23, 30, tzinfo=UTC), "", "25. März 2026 00:30 Uhr | 25 March 2026 00:30 CET"),
+        (datetime(2026, 3, 24, 18, tzinfo=UTC), "America/New_York", "24. März 2026 14:00 Uhr (EDT) | 24 March 2026 14:00 EDT"),
+        (datetime(2026, 3, 24, 18, tzinfo=UTC), "America/Sao_Paulo", "24. März 2026 15:00 Uhr (UTC-03) | 24 March 2026 15:00 UTC-03"),
+        (datetime(2026, 3, 24, 18, tzinfo=UTC), "Atlantis/Nowhere", "24. März 2026 19:00 Uhr | 24 March 2026 19:00 CET"),
+    ],
+)  # fmt: skip
+def test_moments_are_written_in_the_contacts_zone_or_the_occasions(moment: datetime, zone: str, expected: str) -> None:
+    known = variables(timezone=zone)
+    known["occasion"].start = moment  # type: ignore[attr-defined]
+    text = "{{ occasion.start | datum }} {{ occasion.start | uhrzeit }} | {{ occasion.start | date }} {{ occasion.start | time }}"
+    assert render_text(text, known) == expected
+
+
+def test_the_occasions_own_zone_can_be_asked_for() -> None:
+    text = "{{ occasion.start | uhrzeit('occasion') }}"
+    assert render_text(text, variables(timezone="America/New_York")) == "19:00 Uhr"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{{ contact.frist_name }}", "template:1: unknown variable 'contact.frist_name'; did you mean 'first_name'?"),
+        ("\n{{ ocasion.title }}", "template:2: unknown variable 'ocasion'; did you mean 'occasion'?"),
+        ("{{ rule.titel }}", "template:1: unknown variable 'rule.titel'; did you mean 'title'?"),
+        ("{% if false %}{{ occasion.strat | date }}{% endif %}", "template:1: unknown variable 'occasion.strat'; did you mean 'start'?"),
+        ("{{ occasion.start | datm }}", "template:1: No filter named 'datm'; did you mean 'datum'?"),
+        ("{{ contact.email", "template:1: unexpected end of template"),
+        ("{{ contact['nme'] }}", "template:1: unknown variable 'nme'"),
+        ("{{ contact.email | date }}", "template:1: a date or time filter needs a moment"),
+        ("{{ contact.__class__ }}", "template:1: unknown variable 'contact.__class__'"),
+    ],
+)  # fmt: skip
+def test_a_rules_short_templates_are_checked(text: str, problem: str) -> None:
+    problems = check_text(text)
+    assert len(problems) == 1
+    assert problems[0].startswith(problem)
+    if "false" not in text:
+        with pytest.raises(TemplateError):
+            render_text(text, variables())
+
+
+def test_facts_are_the_sources_own() -> None:
+    assert check_text("{{ occasion.facts.whatever }} {{ contact.first_name | upper }}") == []
+
+
+def test_the_sandbox_holds() -> None:
+    with pytest.raises(TemplateError):
+        render_text("{{ ''.__class__.__mro__ }}", variables())
+    with pytest.raises(TemplateError):
+        render_text("{{ occasion.facts.update({'a': 1}) }}", variables())
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "problem"),
+    [
+        ("hello.de.html.j2", "<p>\n{{ contact.emial }}</p>", "hello.de.html.j2:2: unknown variable 'contact.emial'; did you mean 'email'?"),
+        ("hello.de.html.j2", "{% if %}", "hello.de.html.j2:1: Expected an expression"),
+        ("_layout.txt.j2", "\n{{ oops }}{% block body %}{% endblock %}", "_layout.txt.j2:2: unknown variable 'oops'"),
+        ("hello.de.txt.j2", "no subject", "hello.de.txt.j2:1: has no subject; add {% block subject %}"),
+        ("hello.de.txt.j2", "{% block subject %} {% endblock %}", "hello.de.txt.j2:1: the subject is empty"),
+        ("hello.de.html.j2", '{% extends "_layuot.html.j2" %}', "_layuot.html.j2: missing"),
+        ("hello.de.html.j2", "{{ 1 // contact.phone | length }}", "hello.de.html.j2:1: cannot be rendered (ZeroDivisionError)"),
+    ],
+)  # fmt: skip
+def test_a_message_is_checked_with_its_layout(folder: Path, file: str, content: str, problem: str) -> None:
+    (folder / file).write_text(content)
+    problems = Templates(folder).check("hello", ("de",))
+    assert len(problems) == 1
+    assert problems[0].startswith(problem)
+
+
+def test_missing_files_are_named(folder: Path) -> None:
+    templates = Templates(folder)
+    place = folder.name
+    assert templates.check("hello", ("de", "en")) == [
+        f"hello.en.html.j2: missing in {place}", f"hello.en.txt.j2: missing in {place}"
+    ]  # fmt: skip
+    assert templates.check("helo") == [f"template 'helo' is missing in {place}; did you mean 'hello'?"]
+    with pytest.raises(TemplateError, match="helo.de.txt.j2: missing .* did you mean 'hello'"):
+        templates.render("helo", "de", variables())
+
+
+def test_errors_never_show_a_contacts_data(folder: Path) -> None:
+    for expression in ("contact.email | round", "{}[contact.email].x", "contact.email + 1", "contact[contact.email].x"):
+        (folder / "hello.de.html.j2").write_text(f"\n{{{{ {expression} }}}}")
+        with pytest.raises(TemplateError, match=r"hello\.de\.html\.j2:2: ") as caught:
+            Templates(folder).render("hello", "de", variables())
+        assert "eva@" not in str(caught.value)
+        assert caught.value.__suppress_context__

@@ -1,0 +1,125 @@
+"""Rules: which occasions they wait for, when their content counts as changed, and their page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from handoff.audience import Audience
+from handoff.occasion import Occasion
+from handoff.rule import Rule
+from handoff.rule_file import load_folder
+from handoff.rule_page import doc_md
+from pydantic import ValidationError
+
+SHIPPED = Path(__file__).parents[3] / "include" / "handoffs"
+MINIMAL: dict[str, Any] = {
+    "id": "thanks",
+    "title": "Thanks",
+    "when": {"minutes": 10, "after": "end"},
+    "who": "attended",
+    "steps": [{"step": "klicktipp.tag", "tag": "Da"}],
+}
+NOON = datetime(2026, 3, 24, 12, tzinfo=UTC)
+OCCASION = Occasion("webinaris", "webinaris_default", "d1", "T", {"start": NOON, "end": NOON}, series="7167W1")
+
+
+def rule(**changes: Any) -> Rule:
+    return Rule.model_validate({**MINIMAL, **changes})
+
+
+def test_defaults() -> None:
+    found = rule()
+    assert (found.source, found.conn_id, found.webinars) == ("webinaris", "webinaris_default", ())
+    assert (found.order, found.order_group, found.language) == ("contact", "thanks", "de")
+    assert (found.attended_from_percent, found.late_after.elapsed.total_seconds()) == (50, 86_400)
+
+
+def test_a_rule_is_the_same_after_it_was_pinned() -> None:
+    found = rule(webinars=["7167W1"], order="strict", order_group="all", tags=["a"])
+    again = Rule.model_validate_json(found.model_dump_json())
+    assert again == found
+    assert again.spec_hash == found.spec_hash
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"when": {"minutes": 11, "after": "end"}},
+        {"when": {"minutes": 10, "after": "start"}},
+        {"who": "registered"},
+        {"attended_from_percent": 51},
+        {"order": "strict"},
+        {"webinars": ["7167W1"]},
+        {"conn_id": "other"},
+        {"language": "en"},
+        {"late_after": {"hours": 1}},
+        {"title": "Messages may show it"},
+        {"steps": [{"step": "klicktipp.tag", "tag": "Weg"}]},
+        {"steps": [*MINIMAL["steps"], *MINIMAL["steps"]]},
+    ],
+)
+def test_the_hash_changes_with_what_is_done(changes: dict[str, Any]) -> None:
+    assert rule(**changes).spec_hash != rule().spec_hash
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"description": "x"},
+        {"docs": "x"},
+        {"tags": ["x"]},
+        {"owner": "x"},
+        {"when": {"after": "end", "hours": 0, "minutes": 10}},
+        {"order_group": "thanks"},
+    ],
+)
+def test_the_hash_stays_when_only_the_presentation_changes(changes: dict[str, Any]) -> None:
+    assert rule(**changes).spec_hash == rule().spec_hash
+
+
+@pytest.mark.parametrize(
+    ("changes", "occasion", "matches"),
+    [
+        ({}, OCCASION, True),
+        ({"webinars": ["7167W1", "x"]}, OCCASION, True),
+        ({"webinars": ["x"]}, OCCASION, False),
+        ({"conn_id": "other"}, OCCASION, False),
+        ({}, replace(OCCASION, source="manual"), False),
+        ({}, replace(OCCASION, anchors={"start": NOON}), False),
+    ],
+)
+def test_which_occasions_a_rule_waits_for(changes: dict[str, Any], occasion: Occasion, matches: bool) -> None:
+    assert rule(**changes).matches(occasion) is matches
+
+
+def test_a_rule_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        rule().title = "other"  # type: ignore[misc]
+
+
+def test_the_page_shows_moment_audience_and_steps_in_order() -> None:
+    steps = [{"step": "klicktipp.tag", "tag": "a|b"}, {"step": "email", "template": "hello"}]
+    page = doc_md(rule(steps=steps, docs="Mind the *gap*.", attended_from_percent=30))
+    assert "| When (Zeitpunkt) | 10 minutes after the end (10 Minuten nach Ende) |" in page
+    assert "| attended (Teilgenommen), from 30 % of the webinar on |" in page
+    assert r"| 1 | `klicktipp.tag` | Tag the contact in KlickTipp (Tag vergeben) | tag: a\|b |" in page
+    assert page.index("| 1 | `klicktipp.tag` |") < page.index("| 2 | `email` |")
+    assert page.endswith("Mind the *gap*.\n")
+
+
+def test_the_shipped_rules_are_the_seeds_recommendations() -> None:
+    files, problems = load_folder(SHIPPED)
+    assert not problems
+    found = {file.rule.id: (file.rule.when.describe("de"), file.rule.who) for file in files}
+    assert found == {
+        "webinar_attended": ("1 Minute nach Ende", Audience.ATTENDED),
+        "webinar_missed": ("1 Minute nach Ende", Audience.NOT_ATTENDED),
+        "pitch_seen": ("45 Minuten nach Start", Audience.ONLINE),
+        "pitch_missed": ("45 Minuten nach Start", Audience.NOT_ONLINE),
+    }
+    shares = {file.rule.attended_from_percent for file in files if file.rule.who.value.endswith("attended")}
+    assert len(shares) == 1
