@@ -32,6 +32,10 @@ class Clock:
         """Let the world begin now."""
         self.zero = time.time()
 
+    def at(self, offset: float) -> float:
+        """Return the moment (unix seconds) that lies ``offset`` seconds after the start of the world."""
+        return self.zero + offset
+
 
 def parse_offset(value: float | str) -> float:
     """Return seconds for a number or a text such as ``"-10m"``, ``"+25s"``, ``"1h30m"``.

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from aiohttp import web
-from multidict import CIMultiDictProxy, MultiDictProxy
+from multidict import MultiMapping
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _KEY_PART = re.compile(r"\[([^\]]*)\]")
@@ -49,8 +49,8 @@ class Call:
     method: str
     path: str
     params: Mapping[str, str]
-    query: MultiDictProxy[str]
-    headers: CIMultiDictProxy[str]
+    query: MultiMapping[str]
+    headers: Mapping[str, str]
     raw: bytes
 
     @cached_property

@@ -32,14 +32,14 @@ class FaultOrder(BaseModel):
 
     system: System
     fault: Kind
-    probability: float = Field(1.0, ge=0, le=1)
-    count: int | None = Field(None, ge=1)
+    probability: float = Field(default=1.0, ge=0, le=1)
+    count: int | None = Field(default=None, ge=1)
     seed: int | None = None
     path: str = ""
     method: str = ""
     changing_only: bool = True
-    retry_after: float | None = Field(None, ge=0)
-    seconds: float | None = Field(None, ge=0)
+    retry_after: float | None = Field(default=None, ge=0)
+    seconds: float | None = Field(default=None, ge=0)
     commit: bool = False
 
     @model_validator(mode="after")

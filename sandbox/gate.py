@@ -12,6 +12,7 @@ from aiohttp import web
 from sandbox.calls import Calls, SlidingSecond
 from sandbox.exchange import Call, Refusal, Route, UnreadableBody, Vendor
 from sandbox.faults import FaultOrder, Faults
+from sandbox.scenario import Scenario
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -41,6 +42,19 @@ class Gate:
         unknown = Route("*", "/(unknown)", lambda call: vendor.trouble(404, "no such call"), changes=False)
         router.add_route("*", vendor.prefix + "/{tail:.*}", self._handler(vendor, unknown))
 
+    def set_limits(self, scenario: Scenario) -> None:
+        """Take the limits that a scenario gives its accounts."""
+        self.limit("webinaris", scenario.webinaris.per_second)
+        self.limit("klicktipp", scenario.klicktipp.per_second)
+        self.limit("activecampaign", scenario.activecampaign.per_second)
+
+    def limit(self, system: str, per_second: int | None) -> None:
+        """Accept at most so many requests in any one second; ``None`` for any number."""
+        if per_second is None:
+            self.limits.pop(system, None)
+        else:
+            self.limits[system] = per_second
+
     def _handler(self, vendor: Vendor, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
             self._calls.arrived(vendor.system)
@@ -51,9 +65,7 @@ class Gate:
 
         return handle
 
-    async def _serve(
-        self, vendor: Vendor, route: Route, call: Call, request: web.Request
-    ) -> tuple[web.Response, str]:
+    async def _serve(self, vendor: Vendor, route: Route, call: Call, request: web.Request) -> tuple[web.Response, str]:
         """Return the response and how the request ended, for the counters."""
         fault = self._faults.strike(vendor.system, "before", call.method, call.path, route.changes)
         if fault is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from sandbox.scenario import GenerateModel, RegistrantModel
+from sandbox.scenario_webinars import GenerateModel, RegistrantModel
 
 FIRST_NAMES = (
     "Anna", "Björn", "Claudia", "Dörte", "Emil", "Frauke", "Götz", "Hannah", "Ilse", "Jürgen", "Käthe", "Lukas",

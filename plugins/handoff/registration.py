@@ -41,9 +41,11 @@ class Roster:
     """The source's list for one occasion as read at one time.
 
     :param read_at: when the answer was read (aware).
+    :param unreadable: a stable ref for each entry that could not be understood; they count as listed.
     :param presence_until: presence is complete up to this moment; later joins and leaves may still arrive.
     """
 
     read_at: datetime
     presence_until: datetime
     registrations: tuple[Registration, ...]
+    unreadable: tuple[str, ...] = ()

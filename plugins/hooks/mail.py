@@ -31,6 +31,7 @@ from aiosmtplib import (
 )
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import Connection
+
 from handoff.errors import Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
 
 SENDING = "send e-mail"

@@ -11,13 +11,13 @@ from urllib.parse import quote
 
 from airflow.sdk import Connection
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
+
 from handoff.contact import Contact
 from handoff.errors import Refused, TemplateError, UnknownOutcome, WrongCredentials
 from handoff.messages import Message, Templates, one_line
 from handoff.steps import Email
 from handoff.target import Call, Promise, Proof
-from handoff.templates import RuleFacts, variables_of
-
+from handoff.templates import variables_of
 from hooks.mail import SENDING, Envelope, Mailbox
 from hooks.transport import Throttle
 
@@ -27,34 +27,24 @@ class MailTarget:
 
     Every attempt of an effect carries the same ``Message-ID: <handoff.{call.key}@{sender's domain}>``
     and ``X-Handoff-Effect: {call.key}``, so that a mail found in an inbox can be traced back.
-
-    :param rule: what templates may know of the rule whose effects these are.
     """
 
     promise = Promise.AT_MOST_ONCE
     settling_seconds = 0.0
 
-    def __init__(
-        self, mailbox: Mailbox, templates: Templates, throttle: Throttle | None = None, rule: RuleFacts | None = None
-    ) -> None:
+    def __init__(self, mailbox: Mailbox, templates: Templates, throttle: Throttle | None = None) -> None:
         self._mailbox, self._templates, self._throttle = mailbox, templates, throttle
-        self._rule = rule or RuleFacts()
         self._sender = _sender(mailbox)
 
     @classmethod
     def from_connection(
-        cls,
-        conn_id: str,
-        connection: Connection,
-        templates: Templates,
-        throttle: Throttle | None = None,
-        rule: RuleFacts | None = None,
+        cls, conn_id: str, connection: Connection, templates: Templates, throttle: Throttle | None = None
     ) -> MailTarget:
         """Build the target from an Airflow connection of type ``smtp``; nothing is connected yet.
 
         :raises WrongCredentials: when the connection has no usable ``from_email`` in its Extra.
         """
-        return cls(Mailbox(conn_id, connection), templates, throttle, rule)
+        return cls(Mailbox(conn_id, connection), templates, throttle)
 
     async def send(self, call: Call) -> Proof:
         """Render the step's message and hand it to the server once.
@@ -94,7 +84,7 @@ class MailTarget:
         language = call.contact.language if call.step.language == "contact" else call.step.language
         try:
             return self._templates.render(
-                call.step.template, language, variables_of(call.contact, call.occasion, self._rule)
+                call.step.template, language, variables_of(call.contact, call.occasion, call.rule)
             )
         except TemplateError as error:
             raise Refused(account, "render e-mail", str(error)) from error

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from airflow.sdk import Connection
-from handoff.errors import WrongCredentials
 
+from handoff.errors import WrongCredentials
 from hooks.account import READING, Account
 from hooks.protocols.shared import Conversation
 from hooks.protocols.webinaris import Participant, WebinarisProtocol

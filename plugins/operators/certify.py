@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from handoff.ledger import certificates
 from handoff.rule import Rule
-from hooks.ledger import LedgerHook
+from operators.rule_operator import RuleOperator
 from operators.work import open_engine
 
 
-class CertifyOperator(BaseAsyncOperator):
+class CertifyOperator(RuleOperator):
     """Writes a certificate for each batch that has none, or one that was not complete yet.
 
-    :param rule: the rule as plain JSON.
     :returns: the certificates' figures: counts only, no contact data.
     """
-
-    template_fields: Sequence[str] = ("rule", "ledger_conn_id")
-    template_fields_renderers = {"rule": "json"}  # noqa: RUF012
-
-    def __init__(
-        self, *, rule: dict[str, Any], ledger_conn_id: str = LedgerHook.default_conn_name, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.rule, self.ledger_conn_id = rule, ledger_conn_id
 
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
         """Count, write, and fail when somebody is unaccounted for."""

@@ -7,44 +7,34 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.moment import LOOK_AGAIN_SECONDS, attend
 from handoff.delivery.worker import Worker
-from handoff.errors import TargetError
+from handoff.errors import HandoffError
 from handoff.ledger import batches, bells
 from handoff.ledger.batches import WaitingBatch
 from handoff.rule import Rule
-from hooks.ledger import LedgerHook
 from operators.gather import SLACK_SECONDS
+from operators.rule_operator import RuleOperator
 from operators.work import Sources, open_desk, open_engine, run_owner, worker_owner
 
 RENEW_SECONDS = 5.0
 
 
-class DeliverOperator(BaseAsyncOperator):
+class DeliverOperator(RuleOperator):
     """Works in the rule's lanes until none is ready. Shard 0 also waits for the moments and judges.
 
-    :param rule: the rule as plain JSON.
     :param shard: number of this shard, from 0.
     """
 
-    template_fields: Sequence[str] = ("rule", "shard", "ledger_conn_id")
-    template_fields_renderers = {"rule": "json"}  # noqa: RUF012
+    template_fields: Sequence[str] = (*RuleOperator.template_fields, "shard")
 
-    def __init__(
-        self,
-        *,
-        rule: dict[str, Any],
-        shard: int = 0,
-        ledger_conn_id: str = LedgerHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, shard: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.rule, self.shard, self.ledger_conn_id = rule, shard, ledger_conn_id
+        self.shard = shard
 
     async def aexecute(self, context: Context) -> None:
         """Deliver; fail at the end, naming it, if an account's credentials were not accepted."""
@@ -85,7 +75,7 @@ class DeliverOperator(BaseAsyncOperator):
         known = batch.occasion.occasion
         try:
             became = await attend(engine, batch, await sources.of(known.source, known.account), worker.wake)
-        except TargetError as error:
+        except HandoffError as error:
             self.log.warning("batch %s waits: %s", batch.id, error)
             async with engine.begin() as connection:
                 await batches.postpone(connection, batch.id, LOOK_AGAIN_SECONDS, str(error))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,32 +12,22 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.contact import UnusableAddress, normalise_email
 from handoff.delivery.by_hand import hand_over
 from handoff.delivery.moment import first_look
-from handoff.errors import TargetError
+from handoff.errors import HandoffError
 from handoff.ledger import batches, bells
 from handoff.ledger.batches import WaitingBatch
 from handoff.rule import Rule
-from hooks.ledger import LedgerHook
+from operators.rule_operator import RuleOperator
 from operators.work import Sources, open_engine, run_owner
 
 CONTACTS_A_SHARD, MOST_SHARDS = 5_000, 16
 SLACK_SECONDS = 5.0
 
 
-class GatherOperator(BaseAsyncOperator):
+class GatherOperator(RuleOperator):
     """Claims the rule's batches that are due soon and stores what their sources list now.
 
-    :param rule: the rule as plain JSON, shown in *Rendered Template* as it was when the run began.
     :returns: one number a shard; the delivery is mapped over them.
     """
-
-    template_fields: Sequence[str] = ("rule", "ledger_conn_id")
-    template_fields_renderers = {"rule": "json"}  # noqa: RUF012
-
-    def __init__(
-        self, *, rule: dict[str, Any], ledger_conn_id: str = LedgerHook.default_conn_name, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.rule, self.ledger_conn_id = rule, ledger_conn_id
 
     async def aexecute(self, context: Context) -> list[int]:
         """Claim, read, and say how many shards the delivery needs."""
@@ -63,7 +50,7 @@ class GatherOperator(BaseAsyncOperator):
                 known = batch.occasion.occasion
                 try:
                     listed += await first_look(engine, batch, await sources.of(known.source, known.account))
-                except TargetError as error:
+                except HandoffError as error:
                     self.log.warning("batch %s: %s; it is read again at its moment", batch.id, error)
         finally:
             await sources.close()

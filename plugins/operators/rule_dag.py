@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, Param, TriggerRule
 
-from handoff.home import rules_folder
 from handoff.rule import Rule
 from handoff.rule_file import RuleFile
 from handoff.rule_page import doc_md
@@ -26,14 +26,12 @@ RUNS_AT_ONCE = 16
 def build_dag(file: RuleFile, ledger_conn_id: str = LedgerHook.default_conn_name) -> DAG:
     """Return the rule's DAG. It is started by its doorbell, or by hand with a form."""
     rule = file.rule
-    shared = {"rule": rule.model_dump(mode="json"), "ledger_conn_id": ledger_conn_id}
+    shared: dict[str, Any] = {"rule": rule.model_dump(mode="json"), "ledger_conn_id": ledger_conn_id}
     with DAG(
         dag_id=f"{PREFIX}{rule.id}",
         dag_display_name=rule.title,
         description=rule.description or f"{rule.who.label('en')}, {rule.when.describe('en')}",
-        doc_md=f"{doc_md(rule)}\n\nRule file: `{file.path.relative_to(rules_folder().parents[1])}`"
-        if file.path.is_relative_to(rules_folder().parents[1])
-        else doc_md(rule),
+        doc_md=f"{doc_md(rule)}\nRule file: `{file.path.name}`",
         tags={"handoff", rule.source, *rule.tags},
         schedule=[_doorbell(rule, ledger_conn_id)],
         start_date=START,

@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.definitions.context import Context
 
 from handoff.delivery.worker import Worker
 from handoff.rule import Rule
-from hooks.ledger import LedgerHook
 from operators.deliver import fail_if_stopped
+from operators.rule_operator import RuleOperator
 from operators.work import open_desk, open_engine, worker_owner
 
 HORIZON_SECONDS = 30.0
 """Lanes that rest longer than this are taken up by a later bell instead of by this task."""
 
 
-class SettleOperator(BaseAsyncOperator):
+class SettleOperator(RuleOperator):
     """Goes on with lanes that had to wait: unknown outcomes are read back, transient failures tried again.
-
-    :param rule: the rule as plain JSON.
     """
-
-    template_fields: Sequence[str] = ("rule", "ledger_conn_id")
-    template_fields_renderers = {"rule": "json"}  # noqa: RUF012
-
-    def __init__(
-        self, *, rule: dict[str, Any], ledger_conn_id: str = LedgerHook.default_conn_name, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.rule, self.ledger_conn_id = rule, ledger_conn_id
 
     async def aexecute(self, context: Context) -> None:
         """Settle; what needs longer stays in the ledger and rings the bell when it is ready."""

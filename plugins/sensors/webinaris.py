@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+
 from handoff.errors import HandoffError, RateLimited, Transient
 from hooks.webinaris import WebinarisHook
 from triggers.webinaris import (
@@ -166,13 +167,14 @@ class WebinarChangedSensor(WebinarisSensor):
     The XCom is ``{"changed": count, "cursor": unix seconds}``.
 
     :param since: the cursor: unix seconds, or a template that renders to them.
+    :param at_most: seconds after which the wait ends without a change (``changed`` is 0), ``None`` for never.
     """
 
     template_fields = ("webinaris_conn_id", "since")
 
-    def __init__(self, *, since: float | str = 0.0, **kwargs: Any) -> None:
+    def __init__(self, *, since: float | str = 0.0, at_most: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.since = since
+        self.since, self.at_most = since, at_most
 
     def look(self, hook: WebinarisHook, context: Context) -> dict[str, Any] | None:
         """Read what changed since the cursor."""
@@ -180,7 +182,7 @@ class WebinarChangedSensor(WebinarisSensor):
 
     def trigger(self, context: Context) -> WebinarChangedTrigger:
         """Return the trigger that waits for a change."""
-        return WebinarChangedTrigger(self.webinaris_conn_id, self._cursor(), self.poll_interval)
+        return WebinarChangedTrigger(self.webinaris_conn_id, self._cursor(), self.poll_interval, self.at_most)
 
     def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return count and cursor. :raises AirflowException: the event does not hold them."""

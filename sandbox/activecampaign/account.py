@@ -189,10 +189,10 @@ class ActiveCampaignAccount:
 
     def note(self, contact: Contact | None, related: int, kind: str, text: str) -> dict[str, Any]:
         """Keep a note and record it."""
-        note = {"id": next(self._ids), "relid": related, "reltype": kind, "note": text, "created": time.time()}
-        self.notes[note["id"]] = note
-        self.record("note", contact, id=note["id"], reltype=kind, note=text)
-        return note
+        number = next(self._ids)
+        self.notes[number] = {"id": number, "relid": related, "reltype": kind, "note": text, "created": time.time()}
+        self.record("note", contact, id=number, reltype=kind, note=text)
+        return self.notes[number]
 
     def readdress(self, contact: Contact, email: str) -> None:
         """Give the contact another address."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from multidict import MultiDictProxy
+from multidict import MultiMapping
 
 from sandbox.activecampaign.account import ANY_STATUS, ActiveCampaignAccount, Contact
 from sandbox.activecampaign.arguments import number
 from sandbox.addresses import normal_address
 
-Query = MultiDictProxy[str]
+Query = MultiMapping[str]
 _ORDERS: dict[str, Callable[[Contact], object]] = {
     "orders[id]": lambda contact: contact.id,
     "orders[email]": lambda contact: contact.email,

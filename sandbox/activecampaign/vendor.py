@@ -20,7 +20,7 @@ class ActiveCampaign:
 
     system = "activecampaign"
     prefix = "/activecampaign/api/3"
-    suffixes = ("",)
+    suffixes: tuple[str, ...] = ("",)
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -102,9 +102,7 @@ class KlickTippAccount:
         contact.confirmed = contact.opted_in if opt_in.single else 0.0
         return not opt_in.single
 
-    def upsert(
-        self, email: str, phone: str, opt_in: OptIn, named: bool, fields: dict[str, str]
-    ) -> Contact:
+    def upsert(self, email: str, phone: str, opt_in: OptIn, named: bool, fields: dict[str, str]) -> Contact:
         """Create the contact or update it, and record effect ``contact``.
 
         :param named: whether the call named the process; without a name a subscribed contact stays as it is.

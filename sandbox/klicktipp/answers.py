@@ -31,9 +31,9 @@ def refusal(status: int, words: str) -> Refusal:
     return Refusal(json_answer([words], status))
 
 
-def error_code(code: int, **more: object) -> Refusal:
+def error_code(error: int, **more: object) -> Refusal:
     """Return a 406 with KlickTipp's numeric error."""
-    return Refusal(json_answer({"error": code, **more}, 406))
+    return Refusal(json_answer({"error": error, **more}, 406))
 
 
 def missing(argument: str) -> Refusal:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from sandbox.exchange import Call, json_answer
 from sandbox.klicktipp.answers import ACCESS_DENIED, done, refusal
-from sandbox.scenario import KlickTippModel
+from sandbox.scenario_accounts import KlickTippModel
 
 SESSION_NAME = "SSESS5a6e0d6f2c"
 

@@ -19,7 +19,7 @@ class KlickTipp:
 
     system = "klicktipp"
     prefix = "/klicktipp"
-    suffixes = ("", ".json")
+    suffixes: tuple[str, ...] = ("", ".json")
 
     def __init__(self, world: World) -> None:
         self._world = world

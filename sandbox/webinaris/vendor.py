@@ -28,7 +28,7 @@ class Webinaris:
 
     system = "webinaris"
     prefix = "/webinaris"
-    suffixes = ("",)
+    suffixes: tuple[str, ...] = ("",)
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -16,14 +16,17 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from airflow.sdk import Connection
+
 from handoff.contact import Contact
 from handoff.errors import Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
 from handoff.messages import Templates
 from handoff.occasion import Occasion
 from handoff.steps import Email
 from handoff.target import Call, Promise
+from handoff.templates import RuleFacts
 from hooks import mail
 from hooks.mail_target import MailTarget
+from hooks.transport import Throttle
 
 TEMPLATES = Templates(Path(__file__).parents[2] / "include" / "templates")
 pytestmark = pytest.mark.integration
@@ -89,12 +92,11 @@ def _authenticator(server: SMTP, session: Session, envelope: Envelope, mechanism
 
 
 @asynccontextmanager
-async def running(server: Server, **connection: Any) -> AsyncIterator[MailTarget]:
+async def running(server: Server, throttle: Throttle | None = None, **connection: Any) -> AsyncIterator[MailTarget]:
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(server.protocol, "127.0.0.1", 0)
-    target = MailTarget.from_connection(
-        "smtp_default", smtp(listener.sockets[0].getsockname()[1], **connection), TEMPLATES
-    )
+    port = listener.sockets[0].getsockname()[1]
+    target = MailTarget.from_connection("smtp_default", smtp(port, **connection), TEMPLATES, throttle)
     try:
         yield target
     finally:
@@ -162,6 +164,27 @@ async def test_the_language_is_the_steps_or_the_contacts() -> None:
         await target.send(call(Contact("jean@example.org", language="fr")))
     assert [parsed(content)["Content-Language"] for content in server.mails] == ["en", "de", "de"]
     assert "Thank you for joining us" in parsed(server.mails[0])["Subject"]
+
+
+async def test_a_contact_without_a_language_of_ours_is_written_to_in_the_rules() -> None:
+    server = Server()
+    told = Call("k", call().step, Contact("jean@example.org", language="fr"), WEBINAR, rule=RuleFacts(language="en"))
+    async with running(server) as target:
+        await target.send(told)
+    assert parsed(server.mails[0])["Content-Language"] == "en"
+
+
+async def test_the_throttle_comes_before_the_server() -> None:
+    server = Server()
+    waits: list[int] = []
+
+    async def throttle() -> None:
+        waits.append(len(server.mails))
+
+    async with running(server, throttle) as target:
+        await target.send(call())
+        await target.send(call())
+    assert waits == [0, 1]
 
 
 async def test_a_name_cannot_add_headers() -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from handoff.audience import judge
+from handoff.audience import Audience, judge
+from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
 from handoff.occasion import Occasion
@@ -14,7 +15,9 @@ from handoff.registration import Registration
 from handoff.rule import Rule
 
 
-def judge_list(rule: Rule, occasion: Occasion, batch_id: int, moment: datetime, listed: Sequence[Listed]) -> Iterator[Judged]:
+def judge_list(
+    rule: Rule, occasion: Occasion, batch_id: int, moment: datetime, listed: Sequence[Listed]
+) -> Iterator[Judged]:
     """Judge every entry for the batch's moment, in the order of registration.
 
     Somebody listed several times is one person: judged once, by all their stays together, at
@@ -50,7 +53,9 @@ def _judged(
     rule: Rule, occasion: Occasion, batch_id: int, moment: datetime, position: int, entry: Listed, person: Registration
 ) -> Judged:
     start, end = occasion.anchors["start"], occasion.anchors["end"]
-    judgement = judge(person, moment, start, end, rule.who, rule.attended_from_percent)
+    # Who is named by hand is meant, whatever the rule's audience.
+    who = Audience.REGISTERED if occasion.source == BY_HAND else rule.who
+    judgement = judge(person, moment, start, end, who, rule.attended_from_percent)
     lane = f"batch:{batch_id}" if rule.order == "strict" else entry.contact_key
     return Judged(
         ref=entry.registration.ref,

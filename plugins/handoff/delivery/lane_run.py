@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from handoff.delivery.desk import Desk
@@ -113,6 +114,9 @@ class LaneRun:
         return {**proof, "settled_by": "reading"}
 
     async def _sent(self, effect: OpenEffect, target: Target, call: Call) -> Proof:
+        rule, _ = await self._desk.batch(effect.batch_id)
+        if datetime.now(UTC) > effect.due_at + rule.late_after.elapsed:
+            raise Ended("held", "later than the rule's late_after; a person decides")
         await self._desk.limiter(effect.account).reserve()
         if not await self._journal.intend(effect.id) or not self._fresh():
             raise LeaseLost

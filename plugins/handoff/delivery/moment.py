@@ -19,6 +19,7 @@ from handoff.registration import Roster
 from handoff.rule import Rule
 from handoff.source import Source
 
+LATE = "later than late_after when it could be judged"
 PRESENCE_PATIENCE = timedelta(hours=24)
 LOOK_AGAIN_SECONDS = 15.0
 FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
@@ -40,23 +41,38 @@ async def attend(engine: AsyncEngine, batch: WaitingBatch, source: Source, wake:
 
     :param wake: called whenever effects have become ready.
     :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed`` or ``held``.
-    :raises TargetError: when the source cannot be read; the batch stays waiting.
+    :raises HandoffError: when the source cannot be read; the batch stays waiting.
     """
     await sleep_until(batch.due_at)
     known = batch.occasion.occasion
-    async with engine.connect() as connection:
+    async with engine.begin() as connection:
         rule = await rule_versions.load(connection, batch.rule_id, batch.rule_version)
+        if datetime.now(UTC) > batch.due_at + rule.late_after.elapsed:
+            await batches.close(connection, batch.id, "held", LATE)
+            return "held"
         seen_until = await registrations.read_at(connection, batch.occasion.id)
     since = seen_until - timedelta(seconds=1) if seen_until else None
-    now, roster = await asyncio.gather(source.occasion(known), source.roster(known, since))
+    now, roster = await _look(source, known, since)
     if changed := await _follow(engine, known, now):
         return changed
+    if not isinstance(roster, Roster):
+        raise roster
     async with engine.begin() as connection:
         await registrations.store(connection, batch.occasion.id, roster)
     if not _complete(rule, batch, roster):
         return await _wait_for_presence(engine, batch)
     await _judge(engine, batch, rule, roster.read_at, wake)
     return "judged"
+
+
+async def _look(
+    source: Source, known: Occasion, since: datetime | None
+) -> tuple[Occasion | None, Roster | BaseException]:
+    """Read occasion and list at the same time; an occasion that is gone may well have no list."""
+    now, roster = await asyncio.gather(source.occasion(known), source.roster(known, since), return_exceptions=True)
+    if isinstance(now, BaseException):
+        raise now
+    return now, roster
 
 
 async def sleep_until(moment: datetime) -> None:

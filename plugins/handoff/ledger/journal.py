@@ -158,7 +158,7 @@ class Journal:
     async def _write(self, connection: AsyncConnection, group: _Group) -> set[int]:
         owner = {"owner": self._owner}
         if group.outcomes:
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {"effect_id": o.effect_id, "state": o.state, "reason": o.reason, "proof": o.proof}
                 for o in group.outcomes.values()
             ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -31,6 +32,7 @@ class OpenEffect:
     seconds_since_intent: float | None
     account: str
     batch_id: int
+    due_at: datetime
     contact: Contact
 
 
@@ -64,10 +66,11 @@ CLAIM = text("""
 OPEN = text("""
     SELECT effect.id, effect.handoff_id, effect.lane_id, effect.step_no, effect.step, effect.state, effect.attempts,
         effect.account, EXTRACT(EPOCH FROM clock_timestamp() - effect.intent_at) AS seconds_since_intent,
-        handoff.batch_id, contact.email, contact.first_name, contact.last_name, contact.phone,
+        handoff.batch_id, batch.due_at, contact.email, contact.first_name, contact.last_name, contact.phone,
         contact.language, contact.timezone
     FROM handoff.effects AS effect
     JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+    JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
     JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
     WHERE effect.lane_id = ANY(CAST(:lanes AS bigint[])) AND effect.state IN ('planned', 'sending', 'unknown')
     ORDER BY effect.lane_id, effect.handoff_id, effect.step_no
@@ -120,6 +123,7 @@ def _open_effect(row: RowMapping) -> OpenEffect:
         seconds_since_intent=None if since is None else float(since),
         account=row["account"],
         batch_id=row["batch_id"],
+        due_at=row["due_at"],
         contact=Contact(
             email=row["email"],
             first_name=row["first_name"],

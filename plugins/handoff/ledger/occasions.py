@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import or_, text
+from sqlalchemy import literal, or_, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -88,7 +88,7 @@ async def take_over(connection: AsyncConnection, occasion: Occasion) -> KnownOcc
         .on_conflict_do_update(
             index_elements=[OccasionRow.source, OccasionRow.account, OccasionRow.key],
             set_=values | {"version": OccasionRow.version + 1},
-            where=or_(OccasionRow.changed <= occasion.changed, occasion.changed == 0),
+            where=or_(OccasionRow.changed <= occasion.changed, literal(occasion.changed == 0)),
         )
         .returning(OccasionRow.id, OccasionRow.version)
     )

@@ -92,9 +92,13 @@ def _entry(registration: Registration) -> dict[str, Any]:
     }
 
 
+def _unreadable(ref: str, read_at: datetime) -> dict[str, Any]:
+    return {"ref": f"unreadable-{ref}", "registered_at": read_at.isoformat(), "presence": [], "unusable": "unreadable"}
+
+
 async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -> None:
     """Write what a source lists, new entries and changed ones; entries are never removed."""
-    entries = list(map(_entry, roster.registrations))
+    entries = [*map(_entry, roster.registrations), *(_unreadable(ref, roster.read_at) for ref in roster.unreadable)]
     for start in range(0, len(entries), WRITTEN_AT_ONCE):
         chunk = json.dumps(entries[start : start + WRITTEN_AT_ONCE])
         await connection.execute(STORE, {"entries": chunk, "occasion_id": occasion_id, "read_at": roster.read_at})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -80,12 +80,8 @@ async def write(
     :param moment: the moment the audience was judged for.
     :param read_at: when the facts were read from the source.
     """
-    entries = [
-        {name: getattr(entry, name) for name in ("ref", "contact_id", "position", "included", "reason", "lane", "facts")}
-        for entry in judged
-    ]
     parameters = {
-        "entries": json.dumps(entries),
+        "entries": json.dumps([asdict(entry) for entry in judged]),
         "steps": _steps(rule),
         "batch_id": batch_id,
         "order_group": rule.order_group,

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any
 
 from handoff.errors import RateLimited, Refused, WrongCredentials
-
 from hooks.protocols.answers import clean, decode, retry_after, unreadable
 from hooks.protocols.shared import Conversation
 from hooks.protocols.webinaris_times import ZONE, local_text

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from handoff.errors import SourceError, WrongCredentials
 from handoff.occasion import Occasion
 from handoff.registration import Presence, Registration, Roster
-
 from hooks.protocols.answers import read
 from hooks.protocols.shared import Conversation
 from hooks.protocols.webinaris_times import ZONE, known_zone, moment_of

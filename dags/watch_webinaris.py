@@ -1,0 +1,8 @@
+"""Watches Webinaris: a deferrable sensor waits for the next change, then records it; next run."""
+
+from __future__ import annotations
+
+from operators.watch_dag import build_watch_dags
+
+for dag in build_watch_dags():
+    globals()[dag.dag_id] = dag
