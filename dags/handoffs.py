@@ -1,4 +1,7 @@
-"""One DAG for every rule file in ``include/handoffs``; wrong files are reported by ``rule_problems.py``."""
+"""One DAG for every rule file in ``include/handoffs``; wrong files are reported by ``rule_problems.py``.
+
+Airflow looks for its own name and the word DAG in a file before it reads it.
+"""
 
 from __future__ import annotations
 

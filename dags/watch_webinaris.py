@@ -1,4 +1,7 @@
-"""Watches Webinaris: a deferrable sensor waits for the next change, then records it; next run."""
+"""Watches Webinaris: a deferrable sensor waits for the next change, then records it; next run.
+
+Airflow looks for its own name and the word DAG in a file before it reads it.
+"""
 
 from __future__ import annotations
 

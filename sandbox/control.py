@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -171,5 +172,5 @@ async def _order(request: web.Request, form: type[Order]) -> Order:
 
 
 def _bad_request(lines: list[str]) -> web.HTTPBadRequest:
-    body: Any = json_answer({"errors": lines}).body
-    return web.HTTPBadRequest(body=body, content_type="application/json")
+    text = json.dumps({"errors": lines}, ensure_ascii=False)
+    return web.HTTPBadRequest(text=text, content_type="application/json")

@@ -66,16 +66,17 @@ def _webinaris(scenario: Scenario, effects: Effects, clock: Clock, listed: bool)
 
 
 def _plans(model: DateModel, clock: Clock) -> list[Plan]:
-    """Return the date's plans in order of time: as announced, moved, cancelled."""
+    """Return the date's plans in order of time: as announced, moved, cancelled.
+
+    What happened before the world begins is news when it begins.
+    """
     plans = [Plan(clock.zero, clock.at(model.start), clock.at(model.end))]
-    if model.moved is not None:
-        move = model.moved
-        plans.append(Plan(clock.at(move.at), clock.at(move.start), clock.at(move.end)))
-    plans.sort(key=lambda plan: plan.since)
+    if (move := model.moved) is not None:
+        plans.append(Plan(clock.at(max(move.at, 0.0)), clock.at(move.start), clock.at(move.end)))
     if model.cancelled_at is not None:
-        moment = clock.at(model.cancelled_at)
-        before = [plan for plan in plans if plan.since <= moment] or plans[:1]
-        plans = [*before, Plan(moment, before[-1].start, before[-1].end, cancelled=True)]
+        moment = clock.at(max(model.cancelled_at, 0.0))
+        plans = [plan for plan in plans if plan.since <= moment]
+        plans.append(Plan(moment, plans[-1].start, plans[-1].end, cancelled=True))
     return plans
 
 

@@ -132,10 +132,11 @@ class BulkCollector:
 
     def _refuse(self, batch: Sequence[Waiting], refusal: BulkRefused) -> None:
         """Refuse whom the vendor complains of; the others were not imported either and wait again, or go singly."""
+        reasons = {index: words for index, words in refusal.reasons.items() if index in range(len(batch))}
         for index, waiting in enumerate(batch):
-            if reason := refusal.reasons.get(index):
-                waiting.settle(Refused(self._protocol.account, IMPORTING, reason))
-            elif refusal.reasons:
+            if index in reasons:
+                waiting.settle(Refused(self._protocol.account, IMPORTING, reasons[index]))
+            elif reasons:
                 self._enqueue(waiting)
             else:
                 waiting.settle(None)

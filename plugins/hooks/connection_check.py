@@ -22,5 +22,5 @@ def check(vendor: str, sign_in: Callable[[], str]) -> tuple[bool, str]:
         return False, f"{vendor} answers but asks to wait: {error}"
     except HandoffError as error:
         return False, f"Cannot connect: {error}"
-    except Exception as error:  # noqa: BLE001 - Airflow shows what is returned and nothing of what is raised
+    except Exception as error:
         return False, f"Cannot connect: {type(error).__name__} while the connection was read"

@@ -71,7 +71,7 @@ class AsyncTransport:
         *,
         timeout: float = 10.0,
         connect_timeout: float = 5.0,
-        connections: int = 128,
+        connections: int = 512,
         throttle: Throttle | None = None,
     ) -> None:
         self.account, self.base_url = account, base_url.rstrip("/")
@@ -138,7 +138,7 @@ class AsyncTransport:
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
                 return Response(reply.status, headers, await self._body(reply))
-        except (aiohttp.ClientError, TimeoutError, OSError, AnswerTooLarge) as error:
+        except (aiohttp.ClientError, OSError, ValueError, AnswerTooLarge) as error:
             failure = lost(self.account, request, error, progress.sent)
         raise failure
 
@@ -224,7 +224,7 @@ class SyncTransport:
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
                 return Response(reply.status_code, headers, self._body(reply))
-        except (requests.RequestException, OSError, AnswerTooLarge) as error:
+        except (requests.RequestException, OSError, ValueError, AnswerTooLarge) as error:
             failure = lost(self.account, request, _inner(error), sent=not _never_connected(error))
         raise failure
 
@@ -247,12 +247,12 @@ def _inner(error: BaseException) -> BaseException:
 
 
 def _never_connected(error: BaseException) -> bool:
-    """Whether requests failed before anything was sent.
+    """Whether requests failed before anything was sent; a ``ValueError`` is about writing the request.
 
     A failed TLS check counts as sent unless it is about the certificate: requests does not tell a
     handshake from an encrypted connection that broke later.
     """
-    if isinstance(error, requests.ConnectTimeout | requests.exceptions.InvalidURL | requests.exceptions.ProxyError):
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError | ValueError):
         return True
     reason = error.args[0].reason if error.args and isinstance(error.args[0], MaxRetryError) else None
     return isinstance(reason, ConnectTimeoutError | NewConnectionError) or "CERTIFICATE_VERIFY_FAILED" in str(reason)

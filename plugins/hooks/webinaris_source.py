@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from dataclasses import replace
 from datetime import datetime
 from typing import Self
 
@@ -48,10 +46,9 @@ class WebinarisSource:
         :raises TargetError: it cannot be read now.
         """
         listed = await self._client.roster(known.key, since.timestamp() if since else None)
-        unreadable = tuple(hashlib.sha256(str(problem).encode()).hexdigest()[:16] for problem in listed.problems)
         for problem in listed.problems:
             log.warning("%s: an entry of the participant list is left out: %s", known.account, problem)
-        return replace(listed.roster, unreadable=unreadable)
+        return listed.roster
 
     async def close(self) -> None:
         """Release the connections; safe to call twice."""

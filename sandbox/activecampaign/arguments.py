@@ -65,7 +65,7 @@ def field_values(account: ActiveCampaignAccount, inner: dict[str, Any]) -> dict[
     """
     values = {}
     for item in inner.get("fieldValues") or ():
-        field_id = number(item.get("field"))
+        field_id = number(item.get("field")) if isinstance(item, dict) else 0
         if field_id not in account.fields:
             raise unprocessable("The field does not exist.", "related_missing", "fieldValues")
         values[field_id] = "" if item.get("value") is None else str(item["value"])

@@ -87,6 +87,10 @@ class BulkImport:
         reason = ""
         if not isinstance(contact, dict) or not contact.get("email"):
             reason = "Contact email is missing."
+        elif not all(_is_list_of(dict, contact.get(name)) for name in ("subscribe", "unsubscribe", "fields")):
+            reason = "subscribe, unsubscribe and fields must be lists of objects."
+        elif not _is_list_of(str, contact.get("tags")):
+            reason = "Tags must be a list of names."
         elif any(number(item.get("listid")) not in self._account.lists for item in contact.get("subscribe") or ()):
             reason = "List does not exist."
         elif any(number(item.get("id")) not in self._account.fields for item in contact.get("fields") or ()):
@@ -124,7 +128,7 @@ class BulkImport:
         values = {number(one["id"]): str(one.get("value") or "") for one in item.get("fields") or ()}
         account.write(contact, names, values, created=known is None, batch=batch.id)
         for name in item.get("tags") or ():
-            tag = account.tag_names.get(str(name)) or account.put_tag(str(name))
+            tag = account.tag_names.get(name) or account.put_tag(name)
             account.tag(contact, tag, batch=batch.id)
         for place in item.get("subscribe") or ():
             self._subscribe(batch, contact, number(place.get("listid")))
@@ -138,6 +142,10 @@ class BulkImport:
         place = contact.lists.get(list_id)
         if place is None or place.status != UNSUBSCRIBED:
             self._account.subscribe(contact, list_id, ACTIVE, batch=batch.id)
+
+
+def _is_list_of(kind: type, value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(item, kind) for item in value))
 
 
 def _summary(batch: Batch) -> dict[str, object]:

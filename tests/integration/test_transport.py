@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from handoff.errors import Transient, UnknownOutcome
+from handoff.errors import TargetError, Transient, UnknownOutcome
 from hooks.protocols.shared import Conversation, Shared
 from hooks.protocols.wire import Request, Response
 from hooks.transport import AsyncTransport, SyncTransport
@@ -96,7 +96,7 @@ FAULTS: dict[str, Handler] = {
 }
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "GET"])
+@pytest.mark.parametrize("method", ["POST", "GET"])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_a_lost_answer_is_unknown_after_a_change_transient_after_a_read_and_never_repeated(
     carry, fault, method, monkeypatch
@@ -105,6 +105,14 @@ async def test_a_lost_answer_is_unknown_after_a_change_transient_after_a_read_an
         monkeypatch.setattr(f"{module}.MAX_BYTES", 4096)
     async with serving(fault) as server:
         with pytest.raises(Transient if method == "GET" else UnknownOutcome, match="acc: do it"):
+            await carry(server.url, one(method))
+        assert server.seen == [(method, "/thing")]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "GET"])
+async def test_a_dropped_connection_is_not_tried_twice(carry, method):
+    async with serving(drop) as server:
+        with pytest.raises(Transient if method == "GET" else UnknownOutcome):
             await carry(server.url, one(method))
         assert server.seen == [(method, "/thing")]
 
@@ -153,6 +161,13 @@ async def test_a_connection_that_is_not_accepted_in_time_had_no_effect(carry):
             await carry(f"http://127.0.0.1:{address[1]}", one())
         for queued in waiting:
             queued.close()
+
+
+async def test_a_request_that_cannot_be_written_ends_in_a_typed_error(carry):
+    async with serving(hang) as server:
+        with pytest.raises(TargetError):
+            await carry(server.url, one(headers={"Api-Token": "two\nlines"}))
+        assert server.seen == []
 
 
 async def test_an_untrusted_certificate_had_no_effect(carry, tmp_path):
@@ -219,8 +234,9 @@ async def test_a_redirect_is_handed_to_the_protocol_and_not_followed(carry, stat
 
 async def test_an_error_never_shows_the_query(carry):
     async with serving(drop) as server:
+        operation = one("GET", query={"email": "eva@example.org"})
         with pytest.raises(Transient) as error:
-            await carry(server.url, one("GET", query={"email": "eva@example.org"}))
+            await carry(server.url, operation)
     shown = "".join(traceback.format_exception(error.value))
     assert "eva" not in shown
 

@@ -66,9 +66,9 @@ class FixedSource:
         return self.now
 
     async def roster(self, known: Occasion, since: datetime | None) -> Roster:
-        """Return the whole list."""
+        """Return the whole list, or nothing new after a first look."""
         now = datetime.now(UTC)
-        return Roster(now, self.presence_until or now, self.registrations)
+        return Roster(now, self.presence_until or now, () if since else self.registrations)
 
     async def close(self) -> None:
         """Hold nothing open."""

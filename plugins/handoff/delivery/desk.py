@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from sqlalchemy import text
@@ -19,7 +20,7 @@ from handoff.steps import Step
 from handoff.target import Call, Target
 from handoff.templates import RuleFacts, render_text, variables_of
 
-OpenTarget = Callable[[str, str, "LimiterOf"], Awaitable[Target]]
+OpenTarget = Callable[[str, str, "LimiterOf"], Coroutine[Any, Any, Target]]
 """Opens a target: ``(connection id, step name, limiter_of)``; the connection tells the rate."""
 LimiterOf = Callable[[float | None], Limiter]
 
@@ -30,21 +31,22 @@ BATCH = text("""
 
 
 class Desk:
-    """Opens each target account once and turns effects into calls.
+    """Opens each target account once, however many lanes ask at a time, and turns effects into calls.
 
     """
 
     def __init__(self, engine: AsyncEngine, open_target: OpenTarget) -> None:
         self._engine, self._open = engine, open_target
-        self._targets: dict[str, Target] = {}
+        self._targets: dict[str, asyncio.Task[Target]] = {}
         self._limiters: dict[str, Limiter] = {}
-        self._batches: dict[int, tuple[Rule, Occasion]] = {}
+        self._batches: dict[int, asyncio.Task[tuple[Rule, Occasion]]] = {}
 
     async def target(self, account: str, step: str) -> Target:
         """Return the account's target, opened once for this worker."""
         if account not in self._targets:
-            self._targets[account] = await self._open(account, step, lambda rate: self._limiter(account, rate))
-        return self._targets[account]
+            opening = self._open(account, step, lambda rate: self._limiter(account, rate))
+            self._targets[account] = asyncio.ensure_future(opening)
+        return await self._targets[account]
 
     def limiter(self, account: str) -> Limiter:
         """Return the account's limiter; its target has been opened before."""
@@ -56,11 +58,13 @@ class Desk:
     async def batch(self, batch_id: int) -> tuple[Rule, Occasion]:
         """Return a batch's rule, in the version it is pinned to, and its occasion."""
         if batch_id not in self._batches:
-            async with self._engine.connect() as connection:
-                row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
-                rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
-            self._batches[batch_id] = rule, occasion_from_row(row)
-        return self._batches[batch_id]
+            self._batches[batch_id] = asyncio.ensure_future(self._load(batch_id))
+        return await self._batches[batch_id]
+
+    async def _load(self, batch_id: int) -> tuple[Rule, Occasion]:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
+            return await rule_versions.load(connection, row["rule_id"], row["rule_version"]), occasion_from_row(row)
 
     async def call(self, effect: OpenEffect, known: dict[str, Any]) -> Call:
         """Return the call that carries out an effect.
@@ -76,8 +80,9 @@ class Desk:
 
     async def close(self) -> None:
         """Close every target."""
-        for target in self._targets.values():
-            await target.close()
+        for opened in await asyncio.gather(*self._targets.values(), return_exceptions=True):
+            if not isinstance(opened, BaseException):
+                await opened.close()
 
 
 def rendered(step: Step, variables: dict[str, Any]) -> Step:

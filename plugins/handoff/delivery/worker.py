@@ -21,20 +21,26 @@ RENEW_SECONDS = 4.0
 SAFETY_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.05
 
+MoreToCome = Callable[[], Awaitable[bool]]
+
 
 class Worker:
-    """Works in the lanes of one order group.
+    """Works in the lanes of one order group: so many slots, each busy with one lane at a time.
+
+    Lanes are claimed ahead of the slots, so that none waits for the ledger between two lanes.
 
     :param owner: this worker's name in leases; unique for every attempt of every task.
+    :param in_flight: how many lanes are worked in at once.
     """
 
     def __init__(
         self, engine: AsyncEngine, order_group: str, owner: str, desk: Desk, *, in_flight: int = LANES_IN_FLIGHT
     ) -> None:
         self._engine, self._order_group, self._owner, self._desk = engine, order_group, owner, desk
-        self._most = in_flight
+        self._slots = in_flight
         self._journal = Journal(engine, owner)
-        self._running: dict[asyncio.Task[None], int] = {}
+        self._ready: asyncio.Queue[ClaimedLane] = asyncio.Queue()
+        self._leased: set[int] = set()
         self._renewed_at = time.monotonic()
         self._news = asyncio.Event()
         self.stopped: dict[str, WrongCredentials] = {}
@@ -43,64 +49,67 @@ class Worker:
         """Say that new work may be waiting."""
         self._news.set()
 
-    async def run(self, *, horizon: float = 0.0, more_to_come: Callable[[], Awaitable[bool]] | None = None) -> None:
+    async def run(self, *, horizon: float = 0.0, more_to_come: MoreToCome | None = None) -> None:
         """Work until no lane gets ready within ``horizon`` seconds and no more is to come.
 
         :raises LedgerError: when the ledger can no longer be written.
         """
         background = [asyncio.create_task(self._journal.run()), asyncio.create_task(self._keep_leases())]
+        background += [asyncio.create_task(self._slot()) for _ in range(self._slots)]
+        feeding = asyncio.create_task(self._feed(horizon, more_to_come))
         try:
-            while await self._turn(horizon, more_to_come):
-                for task in background:
-                    if task.done():
-                        task.result()
+            done, _ = await asyncio.wait([feeding, *background], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            for task in [*self._running, *background]:
+            for task in (feeding, *background):
                 task.cancel()
-            await asyncio.gather(*self._running, *background, return_exceptions=True)
+            await asyncio.gather(feeding, *background, return_exceptions=True)
             with contextlib.suppress(Exception):
                 await self._journal.flush()
 
-    async def _turn(self, horizon: float, more_to_come: Callable[[], Awaitable[bool]] | None) -> bool:
-        """Take up what is ready, wait for something to happen; ``False`` when all is done."""
-        self._news.clear()
-        taken = 0
-        if len(self._running) <= self._most // 2:
+    async def _slot(self) -> None:
+        while True:
+            lane = await self._ready.get()
+            await LaneRun(lane, self._desk, self._journal, self.stopped, self._fresh).run()
+            self._leased.discard(lane.id)
+            if self._ready.qsize() <= self._slots // 2:
+                self._news.set()
+
+    async def _feed(self, horizon: float, more_to_come: MoreToCome | None) -> None:
+        """Keep lanes ready for the slots; return when there are none and none is to come."""
+        while True:
+            self._news.clear()
             # Asked before claiming: what is added between the two is claimed, not missed.
             to_come = more_to_come is not None and await more_to_come()
-            taken = await self._take(self._most - len(self._running))
-            if not taken and not self._running and not to_come:
-                await self._journal.flush()
-                async with self._engine.connect() as connection:
-                    waiting, seconds = await lanes.waiting(connection, self._order_group, horizon=horizon)
-                if not waiting or seconds > horizon:
-                    return False
-                await asyncio.sleep(max(seconds, LOOK_AGAIN_SECONDS))
-                return True
-        if self._running:
-            timeout = None if len(self._running) > self._most // 2 or taken else LOOK_AGAIN_SECONDS * 4
-            done, _ = await asyncio.wait(self._running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                del self._running[task]
-                task.result()
-        else:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), LOOK_AGAIN_SECONDS)
-        return True
+            room = self._ready.qsize() <= self._slots // 2
+            taken = await self._take(self._slots) if room else 0
+            if not taken and not self._leased and not to_come:
+                pause = await self._pause(horizon)
+                if pause is None:
+                    return
+                await asyncio.sleep(pause)
+            elif not taken:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), LOOK_AGAIN_SECONDS)
+
+    async def _pause(self, horizon: float) -> float | None:
+        """Return the seconds until a lane is ready or free within the horizon, ``None`` when there is none."""
+        await self._journal.flush()
+        async with self._engine.connect() as connection:
+            waiting, seconds = await lanes.waiting(connection, self._order_group, horizon=horizon)
+        return max(seconds, LOOK_AGAIN_SECONDS) if waiting and seconds <= horizon else None
 
     async def _take(self, most: int) -> int:
         began = time.monotonic()
         async with self._engine.begin() as connection:
             claimed = await lanes.claim(connection, self._order_group, self._owner, most=most)
-        if not self._running:
+        if not self._leased:
             self._renewed_at = began
         for lane in claimed:
-            task = asyncio.create_task(self._lane_run(lane).run())
-            self._running[task] = lane.id
+            self._leased.add(lane.id)
+            self._ready.put_nowait(lane)
         return len(claimed)
-
-    def _lane_run(self, lane: ClaimedLane) -> LaneRun:
-        return LaneRun(lane, self._desk, self._journal, self.stopped, self._fresh)
 
     def _fresh(self) -> bool:
         return time.monotonic() - self._renewed_at < lanes.LEASE_SECONDS - SAFETY_SECONDS
@@ -108,8 +117,8 @@ class Worker:
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
-            if self._running:
+            if self._leased:
                 began = time.monotonic()
                 async with self._engine.begin() as connection:
-                    await lanes.renew(connection, self._owner, list(self._running.values()))
+                    await lanes.renew(connection, self._owner, list(self._leased))
                 self._renewed_at = began

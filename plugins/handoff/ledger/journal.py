@@ -16,6 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.errors import LedgerError
 
+GATHER_SECONDS = 0.004
+"""How long the first to speak waits for others to share its transaction."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -131,6 +134,7 @@ class Journal:
         """Write groups until cancelled."""
         while True:
             await self._news.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             await self.flush()
 
     async def flush(self) -> None:

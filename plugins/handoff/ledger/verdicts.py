@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from handoff.rule import Rule
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """The verdict on one listed entry.
 
     :param position: place in the order of registration, from 0.
@@ -81,7 +79,7 @@ async def write(
     :param read_at: when the facts were read from the source.
     """
     parameters = {
-        "entries": json.dumps([asdict(entry) for entry in judged]),
+        "entries": json.dumps([entry._asdict() for entry in judged]),
         "steps": _steps(rule),
         "batch_id": batch_id,
         "order_group": rule.order_group,

@@ -76,7 +76,7 @@ def read(account: str, request: Request, response: Response, explain: Callable[[
         raise RateLimited(account, request.operation, "HTTP 429", retry_after(response))
     if response.status >= 500:
         raise unreadable(account, request, f"HTTP {response.status}")
-    if not 200 <= response.status < 300 and response.status < 400:
+    if response.status < 200 or 300 <= response.status < 400:
         raise unreadable(account, request, f"HTTP {response.status}: redirected; check the connection's host")
     document = decode(account, request, response)
     if response.status < 300:

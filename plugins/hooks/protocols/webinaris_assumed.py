@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,17 @@ class UnknownDate(SourceError):
     """The account has no webinar date of this id."""
 
 
+class UnreadableEntry(SourceError):
+    """One listed entry that cannot be used.
+
+    :param ref: the entry's id, or a digest of the entry when it has none; the same at every read.
+    """
+
+    def __init__(self, words: str, ref: str) -> None:
+        super().__init__(words)
+        self.ref = ref
+
+
 @dataclass(frozen=True, slots=True)
 class DateList:
     """The account's webinar dates as read at one time.
@@ -38,15 +51,15 @@ class DateList:
     now: datetime
     occasions: tuple[Occasion, ...]
     cursor: float
-    problems: tuple[SourceError, ...]
+    problems: tuple[UnreadableEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RosterList:
-    """The roster of one date, and one error per entry that could not be used."""
+    """The roster of one date, and one error per entry that could not be used; their refs are its ``unreadable``."""
 
     roster: Roster
-    problems: tuple[SourceError, ...]
+    problems: tuple[UnreadableEntry, ...]
 
 
 class AssumedSurface:
@@ -100,10 +113,9 @@ class AssumedSurface:
         while True:
             query = {"date_id": date_id, "updated_since": _number(updated_since), "after": after, "limit": str(PAGE)}
             page = yield from self._read("participants", "read participants", query, date_id)
-            for place, entry in enumerate(self._entries(page, "participants")):
+            for entry in self._entries(page, "participants"):
                 # Who changes while the pages are read may be on two of them; the later one is newer.
-                name = str(entry.get("id") or "") if isinstance(entry, Mapping) else ""
-                entries[name or f"#{after}{place}"] = entry
+                entries[_ref(entry)] = entry
             read_at.append(self._moment(page, "read_at", "participants"))
             complete.append(self._moment(page, "presence_until", "participants"))
             after = str(page.get("next") or "")
@@ -114,7 +126,8 @@ class AssumedSurface:
             seen.add(after)
         listed, problems = self._good(list(entries.values()), self._registration)
         listed.sort(key=lambda registration: (registration.registered_at, registration.ref))
-        return RosterList(Roster(min(read_at), min(complete), tuple(listed)), tuple(problems))
+        unreadable = tuple(problem.ref for problem in problems)
+        return RosterList(Roster(min(read_at), min(complete), tuple(listed), unreadable), tuple(problems))
 
     def _read(self, path: str, operation: str, query: Mapping[str, str], date_id: str = "") -> Conversation[Entry]:
         given = {"apikey": self.apikey} | {name: value for name, value in query.items() if value}
@@ -135,14 +148,14 @@ class AssumedSurface:
             raise SourceError(f"{self.account}: the answer has no list {name!r}")
         return entries
 
-    def _good(self, entries: list[Any], parse: Callable[[Entry], Item]) -> tuple[list[Item], list[SourceError]]:
+    def _good(self, entries: list[Any], parse: Callable[[Entry], Item]) -> tuple[list[Item], list[UnreadableEntry]]:
         items: list[Item] = []
-        problems: list[SourceError] = []
+        problems: list[UnreadableEntry] = []
         for entry in entries:
             try:
                 items.append(parse(entry if isinstance(entry, Mapping) else {}))
             except SourceError as error:
-                problems.append(error)
+                problems.append(UnreadableEntry(str(error), _ref(entry)))
         return items, problems
 
     def _occasion(self, entry: Entry) -> Occasion:
@@ -211,13 +224,24 @@ class AssumedSurface:
             raise self._bad(name, where, "is not a unix time") from None
 
     def _id(self, entry: Entry, kind: str) -> str:
-        value = entry.get("id")
-        if isinstance(value, bool) or not isinstance(value, (str, int)) or not str(value).strip():
-            raise self._bad("id", f"a {kind}", "is missing")
-        return str(value).strip()
+        key = _key(entry)
+        if not key:
+            raise self._bad("id", f"{kind} entry {_ref(entry)}", "is missing")
+        return key
 
     def _bad(self, name: str, where: str, words: str) -> SourceError:
         return SourceError(f"{self.account}: {where}: field {name!r} {words}")
+
+
+def _key(entry: Any) -> str:
+    value = entry.get("id") if isinstance(entry, Mapping) else None
+    return str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else ""
+
+
+def _ref(entry: Any) -> str:
+    """Return an entry's id, or for one without a digest by which it can be told from others."""
+    content = json.dumps(entry, sort_keys=True, default=str).encode()
+    return _key(entry) or hashlib.sha256(content).hexdigest()[:16]
 
 
 def _text(entry: Entry, name: str) -> str:

@@ -261,13 +261,19 @@ def test_a_bad_participant_is_named_without_data_and_hides_no_other(wrong: dict[
     _, result = roster(page(listed("p1"), listed("bad") | wrong, listed("p2")))
     assert [registration.ref for registration in result.roster.registrations] == ["p1", "p2"]
     assert [field in str(problem) for problem in result.problems] == [True]
+    assert len(result.roster.unreadable) == 1
+    assert "id" in wrong or result.roster.unreadable == ("bad",)
     assert "example.org" not in str(result.problems[0])
     assert "Eva" not in str(result.problems[0])
 
 
 def test_several_entries_without_id_are_all_named() -> None:
-    _, result = roster(page(listed(""), listed(""), following="x"), page(listed("")))
-    assert len(result.problems) == 3
+    nameless = [listed("", float(n)) for n in range(3)]
+    _, result = roster(page(*nameless[:2], following="x"), page(nameless[2]))
+    _, again = roster(page(*reversed(nameless)))
+    assert len(set(result.roster.unreadable)) == 3
+    assert set(again.roster.unreadable) == set(result.roster.unreadable)
+    assert len({str(problem) for problem in result.problems}) == 3
 
 
 def test_pages_that_never_end_are_an_error() -> None:

@@ -8,7 +8,13 @@ from sandbox.klicktipp.fields import stored_phone, stored_value
 
 
 def test_php_style_names_are_nested() -> None:
-    pairs = [("email", "a@b.de"), ("fields[fieldFirstName]", "Jörg"), ("tagids[]", "1"), ("tagids[]", "2"), ("x[0]", "9")]
+    pairs = [
+        ("email", "a@b.de"),
+        ("fields[fieldFirstName]", "Jörg"),
+        ("tagids[]", "1"),
+        ("tagids[]", "2"),
+        ("x[0]", "9"),
+    ]
     nested = {"email": "a@b.de", "fields": {"fieldFirstName": "Jörg"}, "tagids": ["1", "2"], "x": ["9"]}
     assert nest(pairs) == nested
 

@@ -36,7 +36,9 @@ def test_a_count_ends_it() -> None:
         ({"method": "put"}, "POST", "/tag", True, False),
     ],
 )
-def test_only_what_fits_is_struck(order: dict[str, object], method: str, path: str, changes: bool, struck: bool) -> None:
+def test_only_what_fits_is_struck(
+    order: dict[str, object], method: str, path: str, changes: bool, struck: bool
+) -> None:
     faults = Faults()
     faults.order(FaultOrder.model_validate({"system": "klicktipp", "fault": "503", **order}))
     assert bool(faults.strike("klicktipp", "before", method, path, changes)) is struck

@@ -40,7 +40,11 @@ DATE = "webinars: [{id: w, title: t, dates: [{id: d, start: 0, end: 60, %s}]}]"
     [
         ("klicktip: {}", "klicktip", "Extra inputs"),
         ("webinars: [{id: w, title: t, dates: [{id: d, start: soon, end: 3}]}]", "webinars.0.dates.0.start", "offset"),
-        ("webinars: [{id: w, title: t, dates: [{id: d, start: 5, end: 3}]}]", "webinars.0.dates.0", "end must be later"),
+        (
+            "webinars: [{id: w, title: t, dates: [{id: d, start: 5, end: 3}]}]",
+            "webinars.0.dates.0",
+            "end must be later",
+        ),
         (DATE % "registrants: [{percent: 101}]", "registrants.0.percent", "less than or equal to 100"),
         (DATE % "registrants: [{percent: 5, presence: [[0, 1]]}]", "registrants.0", "not both"),
         (DATE % "registrants: [{presence: [[9, 1]]}]", "registrants.0", "leaves before joining"),

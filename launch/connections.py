@@ -1,0 +1,52 @@
+"""The Airflow connections that point at the sandbox."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from launch.settings import HOST, Settings
+from sandbox import credentials
+
+SENDER = "Webinar-Team <webinar@example.org>"
+DESCRIPTION = "Set by make run to its sandbox; the next make run sets it again."
+
+
+def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:
+    """Return one connection each for the source, the targets and the ledger.
+
+    :param socket_folder: where the embedded PostgreSQL listens.
+    """
+    sandbox = f"http://{HOST}:{settings.sandbox_port}"
+    return [
+        _connection(
+            "webinaris_default", "webinaris", {"timeout": 5},
+            host=f"{sandbox}/webinaris", password=credentials.WEBINARIS_APIKEY,
+        ),
+        _connection(
+            "klicktipp_default", "klicktipp", {"timeout": 5, "requests_per_second": 1000, "settling_seconds": 1},
+            host=f"{sandbox}/klicktipp",
+            login=credentials.KLICKTIPP_USERNAME, password=credentials.KLICKTIPP_PASSWORD,
+        ),
+        _connection(
+            "activecampaign_default", "activecampaign",
+            {"timeout": 5, "requests_per_second": 5, "settling_seconds": 1},
+            host=f"{sandbox}/activecampaign", password=credentials.ACTIVECAMPAIGN_TOKEN,
+        ),
+        _connection(
+            "smtp_default", "smtp",
+            {"from_email": SENDER, "disable_tls": True, "disable_ssl": True, "timeout": 5, "retry_limit": 1},
+            host=HOST, port=settings.smtp_port,
+            login=credentials.SMTP_USER, password=credentials.SMTP_PASSWORD,
+        ),
+        _connection(
+            "handoff_ledger", "handoff_ledger", {"options": f"host={socket_folder}"},
+            schema="handoffs", login="postgres",
+        ),
+    ]  # fmt: skip
+
+
+def _connection(conn_id: str, conn_type: str, extra: dict[str, Any], **values: Any) -> dict[str, Any]:
+    return {
+        "conn_id": conn_id, "conn_type": conn_type, "description": DESCRIPTION, "extra": json.dumps(extra), **values,
+    }  # fmt: skip

@@ -1,0 +1,36 @@
+"""Looking into the ledger, and changing it behind everybody's back."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+async def rows(engine: AsyncEngine, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    """Return what a query finds."""
+    async with engine.connect() as connection:
+        return [tuple(row) for row in await connection.execute(text(query), parameters)]
+
+
+async def change(engine: AsyncEngine, statement: str, **parameters: Any) -> None:
+    """Carry out a statement."""
+    async with engine.begin() as connection:
+        await connection.execute(text(statement), parameters)
+
+
+async def batches_now(engine: AsyncEngine) -> list[tuple[str, str, datetime]]:
+    """Return rule, state and due moment of every batch."""
+    found = await rows(engine, "SELECT rule_id, state, due_at FROM handoff.batches ORDER BY rule_id")
+    return [(rule, state, due) for rule, state, due in found]
+
+
+async def cut_connections(engine: AsyncEngine) -> None:
+    """End every other connection to this ledger, as a restart of the server would."""
+    await rows(
+        engine,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
