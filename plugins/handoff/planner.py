@@ -45,10 +45,7 @@ async def record(engine: AsyncEngine, events: Iterable[Occasion], rules: Sequenc
 
 async def record_one(connection: AsyncConnection, occasion: Occasion, rules: Sequence[Rule], planned: Planned) -> None:
     """Record one event on a connection whose transaction the caller holds."""
-    await connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtext(:name))"),
-        {"name": f"{occasion.source}/{occasion.account}/{occasion.key}"},
-    )
+    await _lock(connection, occasion)
     if not await occasions.hear(connection, occasion):
         planned.repeated += 1
         return
@@ -62,6 +59,12 @@ async def record_one(connection: AsyncConnection, occasion: Occasion, rules: Seq
     await ring(connection)
 
 
+async def _lock(connection: AsyncConnection, occasion: Occasion) -> None:
+    """Let nobody else plan for this occasion until the transaction ends."""
+    name = f"{occasion.source}/{occasion.account}/{occasion.key}"
+    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+
+
 async def follow(connection: AsyncConnection, known: KnownOccasion, planned: Planned) -> None:
     """Move, cancel or revive the batches that wait for this occasion, each by the rule it is pinned to."""
     for row in await batches.planned(connection, known.id):
@@ -72,6 +75,8 @@ async def follow(connection: AsyncConnection, known: KnownOccasion, planned: Pla
             continue
         rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
         due_at = due_moment(rule, known.occasion)
+        if row["state"] == "missed" and _long_past(due_at):
+            continue
         if due_at != row["due_at"] or row["state"] != "waiting":
             await batches.move(connection, row["id"], due_at)
             planned.moved += 1
@@ -85,7 +90,7 @@ async def plan(
         if not rule.matches(known.occasion):
             continue
         due_at = due_moment(rule, known.occasion)
-        too_late = due_at < datetime.now(UTC) - FIRST_SEEN_GRACE
+        too_late = _long_past(due_at)
         planned.new += await batches.plan(
             connection,
             rule_id=rule.id,
@@ -100,13 +105,22 @@ async def plan(
 async def plan_new_rules(engine: AsyncEngine, source: str, account: str, rules: Sequence[Rule]) -> Planned:
     """Let rules that were added or selected anew wait for occasions that are known already."""
     planned = Planned()
-    async with engine.begin() as connection:
-        for known in await occasions.open_occasions(connection, source, account):
-            if not known.occasion.cancelled:
-                await plan(connection, known, rules, planned)
-        if planned.new:
-            await ring(connection)
+    async with engine.connect() as connection:
+        candidates = await occasions.open_occasions(connection, source, account)
+    for occasion, has in candidates:
+        if any(rule.id not in has and rule.matches(occasion) for rule in rules):
+            async with engine.begin() as connection:
+                # Read again behind the lock: it may have moved, and a move follows only batches it can see.
+                await _lock(connection, occasion)
+                known = await occasions.latest(connection, occasion)
+                if known is not None and not known.occasion.cancelled:
+                    await plan(connection, known, rules, planned)
+                    await ring(connection)
     return planned
+
+
+def _long_past(due_at: datetime) -> bool:
+    return due_at < datetime.now(UTC) - FIRST_SEEN_GRACE
 
 
 def due_moment(rule: Rule, occasion: Occasion) -> datetime:

@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from types import SimpleNamespace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -32,10 +31,8 @@ CHUNK = 64 * 1024
 KEEP_ALIVE_SECONDS = 4.0
 """Shorter than common servers keep a connection (5 s and more), so that calls seldom meet one just closed."""
 USER_AGENT = "airflow-handoffs"
-
-
-async def _mark_sent(_session: object, context: SimpleNamespace, _params: object) -> None:
-    context.trace_request_ctx.sent = True
+NEVER_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+"""Failures to get a connection at all; after any other, the request may have left."""
 
 
 async def _send_once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
@@ -124,7 +121,6 @@ class AsyncTransport:
     async def _exchange(self, request: Request) -> Response:
         if self._throttle:
             await self._throttle()
-        progress = SimpleNamespace(sent=False)
         try:
             async with self._client().request(
                 request.method,
@@ -134,12 +130,11 @@ class AsyncTransport:
                 json=request.json,
                 data=request.form,
                 allow_redirects=False,
-                trace_request_ctx=progress,
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
                 return Response(reply.status, headers, await self._body(reply))
         except (aiohttp.ClientError, OSError, ValueError, AnswerTooLarge) as error:
-            failure = lost(self.account, request, error, progress.sent)
+            failure = lost(self.account, request, error, not isinstance(error, NEVER_SENT))
         raise failure
 
     @staticmethod
@@ -153,15 +148,12 @@ class AsyncTransport:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_headers_sent.append(_mark_sent)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
                 timeout=self._timeout,
                 proxy=_proxy(self.base_url),
-                trace_configs=[trace],
                 middlewares=(_send_once,),
             )
         return self._session

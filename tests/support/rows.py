@@ -25,12 +25,3 @@ async def batches_now(engine: AsyncEngine) -> list[tuple[str, str, datetime]]:
     """Return rule, state and due moment of every batch."""
     found = await rows(engine, "SELECT rule_id, state, due_at FROM handoff.batches ORDER BY rule_id")
     return [(rule, state, due) for rule, state, due in found]
-
-
-async def cut_connections(engine: AsyncEngine) -> None:
-    """End every other connection to this ledger, as a restart of the server would."""
-    await rows(
-        engine,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )

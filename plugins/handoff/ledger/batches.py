@@ -34,7 +34,7 @@ PLAN = text("""
 """)
 PLANNED = text("""
     SELECT id, rule_id, rule_version, due_at, state, reason FROM handoff.batches
-    WHERE occasion_id = :occasion_id AND (state = 'waiting' OR reason = 'occasion_cancelled')
+    WHERE occasion_id = :occasion_id AND (state = 'waiting' OR reason IN ('occasion_cancelled', 'past_when_first_seen'))
     FOR UPDATE
 """)
 MOVE = text("""
@@ -93,7 +93,7 @@ async def plan(connection: AsyncConnection, **values: Any) -> bool:
 
 
 async def planned(connection: AsyncConnection, occasion_id: int) -> Sequence[RowMapping]:
-    """Return and lock the occasion's batches that can still move: waiting, or cancelled with it."""
+    """Return and lock the occasion's batches that can still move: waiting, cancelled with it, or missed."""
     return (await connection.execute(PLANNED, {"occasion_id": occasion_id})).mappings().all()
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import literal, or_, text
+from sqlalchemy import func, literal, or_, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -43,22 +43,27 @@ def _payload(occasion: Occasion) -> dict[str, Any]:
     }
 
 
-def _content_key(occasion: Occasion) -> str:
-    text = json.dumps([occasion.key, _payload(occasion)], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _content_key(occasion: Occasion, after: int) -> str:
+    content = json.dumps([occasion.key, _payload(occasion), after], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 async def hear(connection: AsyncConnection, occasion: Occasion) -> bool:
     """Put a report into the inbox.
 
-    :returns: ``False`` when the very same report was heard before.
+    :returns: ``False`` when it is no news: the very same report was heard before. Without a time of
+        change the same words may be news again (it moved, and moved back), so there only what says
+        no more than the ledger knows is no news.
     """
+    known = None if occasion.changed else await latest(connection, occasion)
+    if known is not None and replace(known.occasion, changed=occasion.changed) == occasion:
+        return False
     statement = (
         insert(Event)
         .values(
             source=occasion.source,
             account=occasion.account,
-            content_key=_content_key(occasion),
+            content_key=_content_key(occasion, known.version if known else 0),
             occasion_key=occasion.key,
             payload=_payload(occasion),
         )
@@ -87,7 +92,13 @@ async def take_over(connection: AsyncConnection, occasion: Occasion) -> KnownOcc
         .values(source=occasion.source, account=occasion.account, key=occasion.key, **values)
         .on_conflict_do_update(
             index_elements=[OccasionRow.source, OccasionRow.account, OccasionRow.key],
-            set_=values | {"version": OccasionRow.version + 1},
+            set_=values
+            | {
+                # A report without a time of change does not let older reports in again.
+                "changed": func.greatest(OccasionRow.changed, occasion.changed),
+                "version": OccasionRow.version + 1,
+                "updated_at": func.clock_timestamp(),
+            },
             where=or_(OccasionRow.changed <= occasion.changed, literal(occasion.changed == 0)),
         )
         .returning(OccasionRow.id, OccasionRow.version)
@@ -112,14 +123,23 @@ def occasion_from_row(row: RowMapping | Mapping[str, Any]) -> Occasion:
     )
 
 
+LATEST = text("SELECT * FROM handoff.occasions WHERE source = :source AND account = :account AND key = :key")
 OPEN_OCCASIONS = text("""
-    SELECT * FROM handoff.occasions
-    WHERE source = :source AND account = :account
+    SELECT *, ARRAY(SELECT rule_id FROM handoff.batches WHERE occasion_id = occasion.id) AS rules
+    FROM handoff.occasions AS occasion
+    WHERE source = :source AND account = :account AND NOT cancelled
       AND EXISTS (SELECT 1 FROM jsonb_each_text(anchors) AS anchor WHERE anchor.value::timestamptz > now())
 """)
 
 
-async def open_occasions(connection: AsyncConnection, source: str, account: str) -> list[KnownOccasion]:
-    """Return the account's occasions of which at least one anchor is still to come."""
+async def latest(connection: AsyncConnection, occasion: Occasion) -> KnownOccasion | None:
+    """Return what the ledger knows of an occasion now, ``None`` when it was never reported."""
+    name = {"source": occasion.source, "account": occasion.account, "key": occasion.key}
+    row = (await connection.execute(LATEST, name)).mappings().first()
+    return None if row is None else KnownOccasion(row["id"], row["version"], occasion_from_row(row))
+
+
+async def open_occasions(connection: AsyncConnection, source: str, account: str) -> list[tuple[Occasion, set[str]]]:
+    """Return the account's occasions of which an anchor is still to come, each with the rules that have a batch."""
     rows = (await connection.execute(OPEN_OCCASIONS, {"source": source, "account": account})).mappings().all()
-    return [KnownOccasion(row["id"], row["version"], occasion_from_row(row)) for row in rows]
+    return [(occasion_from_row(row), set(row["rules"])) for row in rows]

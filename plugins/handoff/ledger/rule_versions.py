@@ -15,12 +15,16 @@ PIN = text("""
     ON CONFLICT (rule_id, hash) DO UPDATE SET hash = EXCLUDED.hash
     RETURNING version
 """)
+FIND = text("SELECT version FROM handoff.rule_versions WHERE rule_id = :rule_id AND hash = :hash")
 LOAD = text("SELECT spec FROM handoff.rule_versions WHERE rule_id = :rule_id AND version = :version")
 
 
 async def pin(connection: AsyncConnection, rule: Rule) -> int:
     """Store the rule as it is now, once per content, and return its version."""
     parameters = {"rule_id": rule.id, "hash": rule.spec_hash, "spec": rule.model_dump_json()}
+    # Nearly always it is there: then nobody waits for anybody else who plans with this rule.
+    if (version := (await connection.execute(FIND, parameters)).scalar_one_or_none()) is not None:
+        return int(version)
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:rule_id))"), {"rule_id": rule.id})
     return int((await connection.execute(PIN, parameters)).scalar_one())
 

@@ -1,0 +1,108 @@
+"""What arrived, held against what is owed: lost, doubled and foreign effects."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from launch.expectation import Trace, Wanted
+
+SYSTEMS = frozenset({"klicktipp", "activecampaign", "email"})
+NOBODYS = frozenset({"create_tag", "bulk_import"})
+"""What concerns no contact: tags made because a step says so, and how ActiveCampaign's imports begin."""
+
+Key = tuple[str, Trace]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One effect of the sandbox's journal. :param at: aware, UTC."""
+
+    seq: int
+    at: datetime
+    contact: str
+    trace: Trace
+    created: bool
+
+    @classmethod
+    def read(cls, entry: dict[str, Any]) -> Arrived:
+        """Read an entry of ``GET /_sandbox/effects``."""
+        detail = entry["detail"]
+        what = detail.get("tag") or detail.get("list") or ""
+        if entry["action"] == "mail":
+            what = str(detail.get("message_id", "")).removeprefix("<handoff.").partition("@")[0]
+        trace = (entry["system"], entry["action"], what)
+        at = datetime.fromtimestamp(entry["at"], UTC)
+        return cls(entry["seq"], at, entry["contact"], trace, bool(detail.get("created")))
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What became of everything.
+
+    :param rows: each owed effect with when it arrived, ``None`` while it has not.
+    :param twice: arrived once more than owed. :param unexpected: owed to nobody.
+    """
+
+    rows: list[tuple[Wanted, datetime | None]] = field(default_factory=list)
+    twice: list[Arrived] = field(default_factory=list)
+    unexpected: list[Arrived] = field(default_factory=list)
+
+    @property
+    def missing(self) -> list[Wanted]:
+        """What has not arrived although it must."""
+        return [wanted for wanted, at in self.rows if at is None and wanted.sure]
+
+    @property
+    def delivered(self) -> int:
+        """How many owed effects have arrived."""
+        return sum(at is not None for _, at in self.rows)
+
+    @property
+    def exact(self) -> bool:
+        """Whether everything arrived exactly once and nothing else did."""
+        return not (self.missing or self.twice or self.unexpected)
+
+
+def compare(wanted: Iterable[Wanted], entries: Sequence[dict[str, Any]]) -> Comparison:
+    """Match owed effects with the sandbox's journal, in order of time."""
+    arrived = [Arrived.read(entry) for entry in entries if entry["system"] in SYSTEMS]
+    owed: defaultdict[Key, list[Wanted]] = defaultdict(list)
+    for one in wanted:
+        owed[one.contact, one.trace].append(one)
+    came: defaultdict[Key, list[Arrived]] = defaultdict(list)
+    for effect in arrived:
+        if effect.contact or effect.trace[1] not in NOBODYS:
+            came[effect.contact, effect.trace].append(effect)
+    result = Comparison()
+    for key in {**owed, **came}:
+        _match(result, owed.get(key, []), _needed(key, came.get(key, []), owed, arrived))
+    result.rows.sort(key=lambda row: (row[0].due_at, row[0].rule.id, row[0].contact))
+    return result
+
+
+def _match(result: Comparison, owed: list[Wanted], came: list[Arrived]) -> None:
+    for number, one in enumerate(owed):
+        result.rows.append((one, came[number].at if number < len(came) else None))
+    surplus = came[len(owed) :]
+    (result.twice if owed else result.unexpected).extend(surplus)
+
+
+def _needed(key: Key, came: list[Arrived], owed: dict[Key, list[Wanted]], arrived: list[Arrived]) -> list[Arrived]:
+    """Leave out contacts that were only made so that a step could tag or subscribe them."""
+    contact, (system, action, _) = key
+    surplus = len(came) - len(owed.get(key, []))
+    if action != "contact" or surplus <= 0:
+        return came
+    if system == "klicktipp":
+        # One call creates and tags, so the next effect is the tag.
+        following = {(effect.seq - 1, effect.contact) for effect in arrived if effect.trace[:2] == (system, "tag")}
+        prepared = [effect for effect in came if effect.created and (effect.seq, contact) in following]
+    else:
+        steps = sum(len(some) for (whom, trace), some in owed.items() if (whom, trace[0]) == (contact, system))
+        prepared = came[: steps - len(owed.get(key, []))]
+    excused = {effect.seq for effect in prepared[:surplus]}
+    return [effect for effect in came if effect.seq not in excused]
