@@ -70,9 +70,12 @@ class Comparison:
 def compare(wanted: Iterable[Wanted], entries: Sequence[dict[str, Any]]) -> Comparison:
     """Match owed effects with the sandbox's journal, in order of time."""
     arrived = [Arrived.read(entry) for entry in entries if entry["system"] in SYSTEMS]
+    # A step may name a list by its id; the journal always has its name.
+    lists = {str(entry["detail"]["list_id"]): entry["detail"]["list"] for entry in entries if entry["action"] == "list"}
     owed: defaultdict[Key, list[Wanted]] = defaultdict(list)
     for one in wanted:
-        owed[one.contact, one.trace].append(one)
+        system, action, what = one.trace
+        owed[one.contact, (system, action, lists.get(what, what) if action == "list" else what)].append(one)
     came: defaultdict[Key, list[Arrived]] = defaultdict(list)
     for effect in arrived:
         if effect.contact or effect.trace[1] not in NOBODYS:
@@ -102,7 +105,8 @@ def _needed(key: Key, came: list[Arrived], owed: dict[Key, list[Wanted]], arrive
         following = {(effect.seq - 1, effect.contact) for effect in arrived if effect.trace[:2] == (system, "tag")}
         prepared = [effect for effect in came if effect.created and (effect.seq, contact) in following]
     else:
+        # Made before each tag or list, and again when that is tried again: a preparation, not an effect.
         steps = sum(len(some) for (whom, trace), some in owed.items() if (whom, trace[0]) == (contact, system))
-        prepared = came[: steps - len(owed.get(key, []))]
+        prepared = came if steps > len(owed.get(key, [])) else []
     excused = {effect.seq for effect in prepared[:surplus]}
     return [effect for effect in came if effect.seq not in excused]

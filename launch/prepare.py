@@ -11,15 +11,18 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.models import Connection, DagRun, TaskInstance
+from airflow.models.connection import Connection
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
 from airflow.utils import db
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState, State, TaskInstanceState
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from handoff.ledger.connect import migrate
+from handoff.ledger.connect import migrate, open_ledger
 from hooks.ledger import url_of
+from launch import leftovers
 
 
 def main() -> None:
@@ -28,7 +31,12 @@ def main() -> None:
     db.upgradedb()
     connections = [Connection(**values) for values in described]
     ledger = next(one for one in connections if one.conn_type == "handoff_ledger")
-    migrate(url_of(ledger))
+    url = url_of(ledger)
+    migrate(url)
+    engine = open_ledger(url)
+    with engine.begin() as connection:
+        leftovers.close(connection)
+    engine.dispose()
     with create_session() as session:
         session.execute(delete(Connection).where(Connection.conn_id.in_([one.conn_id for one in connections])))
         session.add_all(connections)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -23,6 +24,8 @@ from launch.connections import connections
 from launch.ports import ports_of, refuse_busy, with_free_ports
 from launch.processes import Component
 from launch.settings import CHECKOUT, HOST, LaunchError, Settings
+from launch.world import write_fresh_copy
+from sandbox.scenario import Scenario
 
 PARTS = ("scheduler", "dag-processor", "api-server", "triggerer")
 """What ``airflow standalone`` starts; their lines in its output begin with these names."""
@@ -34,6 +37,10 @@ Progress = Callable[[str], None]
 
 class ComponentDied(LaunchError):
     """A process of the run has ended by itself."""
+
+
+class TookTooLong(LaunchError):
+    """What was waited for did not come in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Stack:
         self.settings = with_free_ports(settings)
         self.environment: dict[str, str] = {}
         self.ledger_url = ""
+        self.scenario = Scenario()
         self._progress, self._pulse = progress, pulse
         self._components: dict[str, Component] = {}
         self._lock: IO[str] | None = None
@@ -143,11 +151,13 @@ class Stack:
         return processes.tail(self.settings.logs / f"{name}.log")
 
     def _start(self) -> None:
+        copy = self.settings.run / "scenario.yaml"
+        self.scenario = write_fresh_copy(self.settings.scenario, copy)
         for left in self.settings.pids.iterdir():
             left.unlink()
         self.environment = base_environment(self.settings)
         self._start_watchdog()
-        self._start_sandbox()
+        self._start_sandbox(copy)
         socket_folder = self._complete("postgres-start", postgres.command(self.settings.database)).split("\n")[-1]
         self.ledger_url = postgres.url(socket_folder, "handoffs")
         self.environment |= airflow_environment(self.settings, socket_folder)
@@ -162,7 +172,7 @@ class Stack:
     def wait_for(self, done: Callable[[], bool], otherwise: str, seconds: float = START_SECONDS) -> None:
         """Wait until something is so, while everything keeps running.
 
-        :raises LaunchError: ``otherwise``, when it takes longer than ``seconds``.
+        :raises TookTooLong: ``otherwise``, when it takes longer than ``seconds``.
         :raises ComponentDied: as soon as a process ends by itself.
         """
         deadline = time.monotonic() + seconds
@@ -170,7 +180,7 @@ class Stack:
             self._pulse()
             self.check()
             if time.monotonic() > deadline:
-                raise LaunchError(f"{otherwise} within {seconds:g} s; see {self.settings.logs}")
+                raise TookTooLong(f"{otherwise} within {seconds:g} s; see {self.settings.logs}")
             time.sleep(POLL_SECONDS)
 
     def _start_watchdog(self) -> None:
@@ -183,10 +193,10 @@ class Stack:
         self._components["watchdog"] = self._watchdog
         self._tell(f"postgres {self.settings.database}")
 
-    def _start_sandbox(self) -> None:
+    def _start_sandbox(self, scenario: Path) -> None:
         settings = self.settings
         command = [
-            sys.executable, "-m", "sandbox", "--hold", "--scenario", str(settings.scenario),
+            sys.executable, "-m", "sandbox", "--hold", "--scenario", str(scenario),
             "--port", str(settings.sandbox_port), "--smtp-port", str(settings.smtp_port),
         ]  # fmt: skip
         self._launch("sandbox", command)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,14 +28,32 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class TrueDate:
-    """One webinar date as it really is: its plans in order of time, and its list in order of registration.
+    """One webinar date as it really is.
 
+    :param plans: in order of time. :param began: when its world began (unix seconds).
     :param presence_lag: seconds until the source can tell of a join or leave.
     """
 
     plans: tuple[Plan, ...]
-    registrations: tuple[Registration, ...]
+    model: DateModel
+    began: float
     presence_lag: float
+
+    def registrations(self, occasion: Occasion) -> list[Registration]:
+        """Return its list in order of registration, with presence as it is when the date is as ``occasion`` says."""
+        length = self.model.end - self.model.start
+        made = make_registrants(self.model.generate, length) if self.model.generate else ()
+        everybody = sorted([*self.model.registrants, *made], key=lambda one: one.registered)
+        start = occasion.anchors["start"].timestamp()
+        return [
+            Registration(
+                ref=str(number),
+                email=one.email,
+                registered_at=_moment(self.began + one.registered),
+                presence=tuple(_presence(one, start, length)),
+            )
+            for number, one in enumerate(everybody)
+        ]
 
 
 def write_fresh_copy(scenario: Path, copy: Path) -> Scenario:
@@ -53,12 +70,7 @@ def write_fresh_copy(scenario: Path, copy: Path) -> Scenario:
     stamp = f"{time.time_ns() // 1_000_000:x}"
     webinars = tuple(_renamed(webinar, stamp) for webinar in world.webinars)
     world = world.model_copy(update={"webinars": webinars})
-    document = json.loads(world.model_dump_json())
-    for webinar in document["webinars"]:
-        for one in (one for date in webinar["dates"] for one in date["registrants"]):
-            # The dump writes both ways of saying who was there; the file may have only one.
-            del one["percent" if one["percent"] is None else "presence"]
-    copy.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
+    copy.write_text(world.model_dump_json(exclude_unset=True, indent=1), encoding="utf-8")
     return world
 
 
@@ -69,8 +81,7 @@ def true_dates(scenario: Scenario, began: float) -> Iterator[TrueDate]:
     """
     for webinar in scenario.webinars:
         for date in webinar.dates:
-            plans = tuple(_plans(webinar, date, began))
-            yield TrueDate(plans, tuple(_registrations(date, plans, began)), webinar.presence_lag)
+            yield TrueDate(tuple(_plans(webinar, date, began)), date, began, webinar.presence_lag)
 
 
 def _renamed(webinar: WebinarModel, stamp: str) -> WebinarModel:
@@ -98,21 +109,6 @@ def _plans(webinar: WebinarModel, date: DateModel, began: float) -> Iterator[Pla
 def _occasion(webinar: WebinarModel, date: DateModel, start: float, end: float, cancelled: bool = False) -> Occasion:
     anchors = {"start": _moment(start), "end": _moment(end)}
     return Occasion(SOURCE, ACCOUNT, date.id, webinar.title, anchors, webinar.id, cancelled=cancelled)
-
-
-def _registrations(date: DateModel, plans: tuple[Plan, ...], began: float) -> Iterator[Registration]:
-    length = date.end - date.start
-    made = make_registrants(date.generate, length) if date.generate else ()
-    start = plans[-1].occasion.anchors["start"].timestamp()
-    for number, one in enumerate(sorted([*date.registrants, *made], key=lambda one: one.registered)):
-        yield Registration(
-            ref=str(number),
-            email=one.email,
-            registered_at=_moment(began + one.registered),
-            first_name=one.firstname,
-            last_name=one.lastname,
-            presence=tuple(_presence(one, start, length)),
-        )
 
 
 def _presence(one: RegistrantModel, start: float, length: float) -> Iterator[Presence]:

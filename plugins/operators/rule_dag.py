@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, Asset, AssetWatcher, Param, TriggerRule
+from airflow.sdk import DAG, Asset, AssetWatcher, Param, TriggerRule, literal
 
 from handoff.rule import Rule
 from handoff.rule_file import RuleFile
@@ -26,7 +26,8 @@ RUNS_AT_ONCE = 16
 def build_dag(file: RuleFile, ledger_conn_id: str = LedgerHook.default_conn_name) -> DAG:
     """Return the rule's DAG. It is started by its doorbell, or by hand with a form."""
     rule = file.rule
-    shared: dict[str, Any] = {"rule": rule.model_dump(mode="json"), "ledger_conn_id": ledger_conn_id}
+    # Literal: the templates in a rule's steps are rendered for each contact, not by Airflow.
+    shared: dict[str, Any] = {"rule": literal(rule.model_dump(mode="json")), "ledger_conn_id": ledger_conn_id}
     with DAG(
         dag_id=f"{PREFIX}{rule.id}",
         dag_display_name=rule.title,

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-SPACING = 1.03
+SPACING = 1.045
 """Calls are this much further apart than the limit needs: room for a network that is not even."""
 AT_ONCE_SECONDS = 0.25
 """Slots for this long are reserved in one go, to ask the ledger a few times a second at most."""

@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHANNEL = "handoff_bell"
 FIRST_LEAD_SECONDS = 12.0
+LANE_PATIENCE_SECONDS = 2.0
+"""A lane that is ready is left for so long to a run that is just coming to it."""
 SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 6.0, 60.0
 
 
@@ -33,9 +35,12 @@ DUE = text("""
     GROUP BY rule_id
     UNION ALL
     SELECT 'lane', order_group, min(GREATEST(ready_at, leased_until))
-    FROM handoff.lanes
-    WHERE ready_at <= clock_timestamp() AND held IS NULL
+    FROM handoff.lanes AS lane
+    WHERE ready_at <= clock_timestamp() - make_interval(secs => :patience) AND held IS NULL
       AND (leased_until IS NULL OR leased_until < clock_timestamp())
+      AND NOT EXISTS (
+        SELECT FROM handoff.lanes AS busy WHERE busy.order_group = lane.order_group AND busy.ready_at IS NOT NULL
+          AND busy.held IS NULL AND busy.leased_until > clock_timestamp())
     GROUP BY order_group
 """)
 NEXT = text("""
@@ -43,7 +48,7 @@ NEXT = text("""
         SELECT min(wake_at) - make_interval(secs => :lead) AS moment FROM handoff.batches
         WHERE state = 'waiting' AND wake_at > clock_timestamp() + make_interval(secs => :lead)
         UNION ALL
-        SELECT min(ready_at) FROM handoff.lanes WHERE ready_at > clock_timestamp() AND held IS NULL
+        SELECT min(ready_at) + make_interval(secs => :patience) FROM handoff.lanes WHERE ready_at > clock_timestamp() AND held IS NULL
     ) AS moments
 """)
 LEAD = text("""
@@ -58,14 +63,15 @@ async def ring(connection: AsyncConnection) -> None:
 
 
 async def due(connection: AsyncConnection, lead: float) -> list[Bell]:
-    """Return the rules that have a batch waking within ``lead`` seconds, or a lane that is ready."""
-    rows = await connection.execute(DUE, {"lead": lead})
+    """Return the rules with a batch waking within ``lead`` seconds, and the groups whose ready lanes nobody works in."""
+    rows = await connection.execute(DUE, {"lead": lead, "patience": LANE_PATIENCE_SECONDS})
     return [Bell(row.kind, row.name, row.moment) for row in rows]
 
 
 async def seconds_to_next(connection: AsyncConnection, lead: float) -> float | None:
     """Return the seconds until the next bell would be due, or ``None`` when nothing waits."""
-    seconds = (await connection.execute(NEXT, {"lead": lead})).scalar_one_or_none()
+    parameters = {"lead": lead, "patience": LANE_PATIENCE_SECONDS}
+    seconds = (await connection.execute(NEXT, parameters)).scalar_one_or_none()
     return None if seconds is None else max(0.0, float(seconds))
 
 

@@ -1,0 +1,99 @@
+"""What a person is shown at the end: what was delivered to whom and how late, and who was left out and why."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from launch.comparison import Arrived
+from launch.expectation import Wanted
+from launch.main_job import Outcome
+from launch.stack import Urls
+from launch.verdicts import LeftOut
+
+MOST_ROWS = 200
+MOST_NAMES = 6
+CLOCK = "%H:%M:%S"
+
+
+def show(console: Console, outcome: Outcome, urls: Urls) -> None:
+    """Print tables and counts."""
+    console.print(_delivered(outcome))
+    comparison = outcome.comparison
+    console.print(
+        f"[bold]expected {len(comparison.rows)}, delivered {comparison.delivered}, missing {len(comparison.missing)}, "
+        f"twice {len(comparison.twice)}, unexpected {len(comparison.unexpected)}[/bold]",
+        style="green" if comparison.exact else "red",
+    )
+    for line in _troubles(outcome):
+        console.print(line, style="red", markup=False)
+    if outcome.left_out:
+        console.print(_left_out(outcome.left_out))
+    for line in _notes(outcome):
+        console.print(line, markup=False)
+    console.print(f"Airflow: {urls.ui}\nMails:   {urls.mails}", markup=False)
+
+
+def _delivered(outcome: Outcome) -> Table:
+    rows = outcome.comparison.rows
+    table = Table(title="Delivered", title_justify="left")
+    for name in ("rule", "contact", "step", "what", "due at", "delivered at"):
+        table.add_column(name, overflow="fold")
+    table.add_column("late (s)", justify="right")
+    for wanted, at in rows[:MOST_ROWS]:
+        table.add_row(
+            wanted.rule.id, escape(wanted.contact), wanted.step.step, escape(_what(wanted)), _clock(wanted.due_at),
+            _clock(at) if at else "[red]missing[/red]" if wanted.sure else "not needed",
+            f"{(at - wanted.due_at).total_seconds():.2f}" if at else "",
+        )  # fmt: skip
+    if len(rows) > MOST_ROWS:
+        table.caption = f"and {len(rows) - MOST_ROWS} more"
+    return table
+
+
+def _what(wanted: Wanted) -> str:
+    return str(getattr(wanted.step, "template", "") or wanted.trace[2] or "contact data")
+
+
+def _troubles(outcome: Outcome) -> Iterable[str]:
+    comparison = outcome.comparison
+    for words, some in (("twice", comparison.twice), ("unexpected", comparison.unexpected)):
+        yield from (f"{words}: {_arrived(effect)}" for effect in some[:MOST_ROWS])
+    if comparison.missing:
+        yield from (f"not confirmed: {line}" for line in outcome.trouble)
+    yield from (f"wrong rule file: {problem}" for problem in outcome.problems)
+
+
+def _arrived(effect: Arrived) -> str:
+    return f"{' '.join(filter(None, effect.trace))}, {effect.contact or 'no contact'}, at {_clock(effect.at)}"
+
+
+def _left_out(people: Iterable[LeftOut]) -> Table:
+    groups: defaultdict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for one in people:
+        groups[one.rule_id, one.title, one.reason].append(one.who)
+    table = Table(title="Left out", title_justify="left")
+    for name in ("rule", "webinar", "why"):
+        table.add_column(name, overflow="fold")
+    table.add_column("how many", justify="right")
+    table.add_column("who", overflow="fold")
+    for (rule, title, reason), names in groups.items():
+        more = f", and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        table.add_row(rule, escape(title), reason, str(len(names)), escape(", ".join(names[:MOST_NAMES]) + more))
+    return table
+
+
+def _notes(outcome: Outcome) -> Iterable[str]:
+    if outcome.paused:
+        yield f"Paused in the UI, so nothing is expected of them: {', '.join(outcome.paused)}"
+    if outcome.later:
+        yield f"{len(outcome.later)} more effects are due later, the next at {_clock(outcome.later[0].due_at)}"
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone().strftime(CLOCK)
