@@ -88,25 +88,29 @@ def compare(wanted: Iterable[Wanted], entries: Sequence[dict[str, Any]]) -> Comp
 
 
 def _match(result: Comparison, owed: list[Wanted], came: list[Arrived]) -> None:
-    for number, one in enumerate(owed):
-        result.rows.append((one, came[number].at if number < len(came) else None))
-    surplus = came[len(owed) :]
-    (result.twice if owed else result.unexpected).extend(surplus)
+    """Give each owed effect the first that came after its moment; what is left was not owed."""
+    left = list(came)
+    for one in owed:
+        index = next((index for index, effect in enumerate(left) if effect.at >= one.due_at), None)
+        result.rows.append((one, None if index is None else left.pop(index).at))
+    (result.twice if owed else result.unexpected).extend(left)
 
 
 def _needed(key: Key, came: list[Arrived], owed: dict[Key, list[Wanted]], arrived: list[Arrived]) -> list[Arrived]:
     """Leave out contacts that were only made so that a step could tag or subscribe them."""
     contact, (system, action, _) = key
-    surplus = len(came) - len(owed.get(key, []))
-    if action != "contact" or surplus <= 0:
+    if action != "contact":
         return came
+    mine = owed.get(key, [])
     if system == "klicktipp":
         # One call creates and tags, so the next effect is the tag.
         following = {(effect.seq - 1, effect.contact) for effect in arrived if effect.trace[:2] == (system, "tag")}
+        with_tag = any(getattr(one.step, "tag", "") for one in mine)
+        most = len(came) - len(mine) if with_tag else len(came)
         prepared = [effect for effect in came if effect.created and (effect.seq, contact) in following]
     else:
         # Made before each tag or list, and again when that is tried again: a preparation, not an effect.
         steps = sum(len(some) for (whom, trace), some in owed.items() if (whom, trace[0]) == (contact, system))
-        prepared = came if steps > len(owed.get(key, [])) else []
-    excused = {effect.seq for effect in prepared[:surplus]}
+        most, prepared = len(came) - len(mine), came if steps > len(mine) else []
+    excused = {effect.seq for effect in prepared[: max(0, most)]}
     return [effect for effect in came if effect.seq not in excused]

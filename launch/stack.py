@@ -167,7 +167,7 @@ class Stack:
         self._progress("the databases are migrated, the connections point at the sandbox")
         self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"])
         self.wait_for(lambda: not self.api.unhealthy(), "Airflow did not become healthy")
-        self._progress("Airflow is up")
+        self._progress(f"Airflow is up: {self.urls.ui}")
 
     def wait_for(self, done: Callable[[], bool], otherwise: str, seconds: float = START_SECONDS) -> None:
         """Wait until something is so, while everything keeps running.

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from handoff.cli_lint import LINT
 from handoff.cli_list import LIST
+from handoff.cli_migrate import MIGRATE
 from handoff.cli_schema import SCHEMA
 from handoff.errors import HandoffError
 
-COMMANDS = (LINT, LIST, SCHEMA)
+COMMANDS = (LINT, LIST, SCHEMA, MIGRATE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

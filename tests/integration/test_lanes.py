@@ -67,8 +67,10 @@ async def test_a_killed_worker_s_lanes_are_settled_by_reading(ledger: AsyncEngin
     await asyncio.sleep(0.05)
     assert len(book.effects) == sent < 180, "a worker without its ledger sends nothing more"
     assert (await states(ledger)).get("sending"), "the kill left intents without outcome"
+    leased = "SELECT count(*) FROM handoff.lanes WHERE leased_until > now()"
+    [(before,)] = await rows(ledger, leased)
     await work(ledger, rule, desk_of(ledger, {"klicktipp_default": book.target}), horizon=0.0)
-    assert len(book.effects) == sent, "its leases still hold"
+    assert await rows(ledger, leased) == [(before,)], "nobody takes a lane whose lease still holds"
     await expire_leases(ledger)
     await work(ledger, rule, desk_of(ledger, {"klicktipp_default": book.target}))
     assert_all_once_in_order(book, 60)
@@ -213,7 +215,7 @@ async def test_a_restarted_ledger_is_an_error_that_says_so(ledger: AsyncEngine, 
     task = asyncio.create_task(worker.run(more_to_come=_always))
     await asyncio.sleep(0.2)
     await ledger.dispose()
-    await cut_off(engine, ledger_url)
+    await cut_off(ledger_url)
     with pytest.raises(LedgerError):
         await asyncio.wait_for(task, 5)
     await engine.dispose()

@@ -54,7 +54,7 @@ class Logbook:
         return found
 
 
-async def work_until_killed(ledger_url: str, rule: Rule, book: Logbook, effects: int, *, in_flight: int = 32) -> bool:
+async def work_until_killed(ledger_url: str, rule: Rule, book: Logbook, effects: int, *, in_flight: int = 16) -> bool:
     """Let a worker work until the target has seen ``effects`` more, then cut it off from the ledger for good.
 
     :returns: whether it was killed; ``False`` when it had ended before.
@@ -66,10 +66,8 @@ async def work_until_killed(ledger_url: str, rule: Rule, book: Logbook, effects:
     try:
         while len(book.effects) < until and not task.done():
             await asyncio.sleep(0.001)
-        if task.done():
-            task.result()
-            return False
-        await cut_off(engine, ledger_url)
+        if not task.done():
+            await cut_off(ledger_url)
         try:
             await task
         except LedgerError:
@@ -79,12 +77,14 @@ async def work_until_killed(ledger_url: str, rule: Rule, book: Logbook, effects:
         await engine.dispose()
 
 
-async def cut_off(engine: AsyncEngine, ledger_url: str) -> None:
+async def cut_off(ledger_url: str) -> None:
     """End every connection to this ledger, as a restart of the server would."""
-    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True) as connection:
+    name = "cutter"
+    async with await psycopg.AsyncConnection.connect(ledger_url, autocommit=True, application_name=name) as connection:
         await connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " WHERE datname = current_database() AND application_name <> %s",
+            [name],
         )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from handoff.delivery.desk import Desk
-from handoff.delivery.policy import CREDENTIALS_SECONDS, MOST_ATTEMPTS, backoff
+from handoff.delivery.policy import CREDENTIALS_SECONDS, MOST_ATTEMPTS, backoff, reading_backoff
 from handoff.errors import RateLimited, Refused, TargetError, TemplateError, UnknownOutcome, WrongCredentials
 from handoff.ledger.journal import Journal, Outcome, Release
 from handoff.ledger.lanes import ClaimedLane, OpenEffect
@@ -108,6 +108,8 @@ class LaneRun:
             raise Parked(too_early)
         proof = await target.seen(call)
         if proof is None:
+            if effect.attempts >= MOST_ATTEMPTS:
+                raise Ended("held", f"gave up after {effect.attempts} attempts; read back: not there")
             self._journal.note(Outcome(effect.id, "planned", "read back: not there"))
             effect.state = "planned"
             return None
@@ -128,7 +130,11 @@ class LaneRun:
         if target.promise is not Promise.SETTLED_BY_READING:
             raise Ended("held", str(error)) from error
         self._journal.note(Outcome(effect.id, "unknown", str(error)))
-        raise Parked(target.settling_seconds) from error
+        if not self._announced:
+            rest = reading_backoff(effect.seconds_since_intent or 0.0)
+        else:
+            rest = backoff(effect.attempts - 1) if effect.attempts > 1 else 0.0
+        raise Parked(max(target.settling_seconds, rest)) from error
 
     def _postpone(self, effect: OpenEffect, error: TargetError) -> NoReturn:
         """Park the lane after a failure that certainly had no effect."""
@@ -139,6 +145,8 @@ class LaneRun:
             raise Parked(CREDENTIALS_SECONDS) from error
         if isinstance(error, RateLimited) and error.retry_after is not None:
             raise Parked(error.retry_after) from error
+        if not nothing_open:
+            raise Parked(reading_backoff(effect.seconds_since_intent or 0.0)) from error
         if effect.attempts >= MOST_ATTEMPTS:
             raise Ended("held", f"gave up after {effect.attempts} attempts: {error}") from error
         raise Parked(backoff(effect.attempts)) from error

@@ -14,3 +14,8 @@ def backoff(attempt: int) -> float:
     """Return the seconds to wait after the ``attempt``-th failure: doubling, capped, with full jitter's upper half."""
     longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** max(0, attempt - 1))
     return longest * random.uniform(0.5, 1.0)
+
+
+def reading_backoff(seconds_since_attempt: float) -> float:
+    """Return the seconds until a target that could not be read is asked again: as long as it has taken so far."""
+    return min(LONGEST_SECONDS, max(FIRST_SECONDS, seconds_since_attempt))

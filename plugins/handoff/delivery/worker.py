@@ -7,19 +7,20 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk
 from handoff.delivery.lane_run import LaneRun
-from handoff.errors import WrongCredentials
+from handoff.errors import LedgerError, WrongCredentials
 from handoff.ledger import lanes
 from handoff.ledger.journal import Journal
 from handoff.ledger.lanes import ClaimedLane
 
-LANES_IN_FLIGHT = 128
+LANES_IN_FLIGHT = 256
 RENEW_SECONDS = 4.0
 SAFETY_SECONDS = 2.0
-LOOK_AGAIN_SECONDS = 0.05
+LOOK_AGAIN_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
 
 MoreToCome = Callable[[], Awaitable[bool]]
 
@@ -42,7 +43,7 @@ class Worker:
         self._ready: asyncio.Queue[ClaimedLane] = asyncio.Queue()
         self._leased: set[int] = set()
         self._renewed_at = time.monotonic()
-        self._news = asyncio.Event()
+        self._news, self._room = asyncio.Event(), asyncio.Event()
         self.stopped: dict[str, WrongCredentials] = {}
 
     def wake(self) -> None:
@@ -52,21 +53,23 @@ class Worker:
     async def run(self, *, horizon: float = 0.0, more_to_come: MoreToCome | None = None) -> None:
         """Work until no lane gets ready within ``horizon`` seconds and no more is to come.
 
-        :raises LedgerError: when the ledger can no longer be written.
+        :raises LedgerError: when the ledger can no longer be read or written.
         """
-        background = [asyncio.create_task(self._journal.run()), asyncio.create_task(self._keep_leases())]
-        background += [asyncio.create_task(self._slot()) for _ in range(self._slots)]
-        feeding = asyncio.create_task(self._feed(horizon, more_to_come))
+        journal = asyncio.create_task(self._journal.run())
+        working = [asyncio.create_task(self._feed(horizon, more_to_come)), asyncio.create_task(self._keep_leases())]
+        working += [asyncio.create_task(self._slot()) for _ in range(self._slots)]
         try:
-            done, _ = await asyncio.wait([feeding, *background], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([journal, *working], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except SQLAlchemyError as error:
+            raise LedgerError("the ledger cannot be used now; nothing more is sent") from error
         finally:
-            for task in (feeding, *background):
-                task.cancel()
-            await asyncio.gather(feeding, *background, return_exceptions=True)
-            with contextlib.suppress(Exception):
+            await _cancel(*working)
+            # Last, and not cut off: what got its answer shall not become doubtful.
+            with contextlib.suppress(LedgerError, SQLAlchemyError):
                 await self._journal.flush()
+            await _cancel(journal)
 
     async def _slot(self) -> None:
         while True:
@@ -74,12 +77,13 @@ class Worker:
             await LaneRun(lane, self._desk, self._journal, self.stopped, self._fresh).run()
             self._leased.discard(lane.id)
             if self._ready.qsize() <= self._slots // 2:
-                self._news.set()
+                self._room.set()
 
     async def _feed(self, horizon: float, more_to_come: MoreToCome | None) -> None:
         """Keep lanes ready for the slots; return when there are none and none is to come."""
         while True:
             self._news.clear()
+            self._room.clear()
             # Asked before claiming: what is added between the two is claimed, not missed.
             to_come = more_to_come is not None and await more_to_come()
             room = self._ready.qsize() <= self._slots // 2
@@ -91,14 +95,17 @@ class Worker:
                 await asyncio.sleep(pause)
             elif not taken:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), LOOK_AGAIN_SECONDS)
+                    await asyncio.wait_for((self._news if room else self._room).wait(), LOOK_AGAIN_SECONDS)
 
     async def _pause(self, horizon: float) -> float | None:
-        """Return the seconds until a lane is ready or free within the horizon, ``None`` when there is none."""
+        """Return how long to wait for a lane to be ready or free within the horizon, ``None`` when there is none."""
         await self._journal.flush()
         async with self._engine.connect() as connection:
             waiting, seconds = await lanes.waiting(connection, self._order_group, horizon=horizon)
-        return max(seconds, LOOK_AGAIN_SECONDS) if waiting and seconds <= horizon else None
+        if not waiting or seconds > horizon:
+            return None
+        # A lane that another worker has leased may be given back long before its lease ends.
+        return min(max(seconds, LOOK_AGAIN_SECONDS), LONGEST_PAUSE_SECONDS)
 
     async def _take(self, most: int) -> int:
         began = time.monotonic()
@@ -122,3 +129,9 @@ class Worker:
                 async with self._engine.begin() as connection:
                     await lanes.renew(connection, self._owner, list(self._leased))
                 self._renewed_at = began
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -15,6 +16,8 @@ from handoff.ledger.schema import SCHEMA
 
 DRIVER = "postgresql+psycopg"
 CONNECT_SECONDS = 5
+# Statements carry addresses and names; the driver's errors must not.
+SETTINGS: dict[str, Any] = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "hide_parameters": True}
 
 
 def ledger_url(url: str) -> str:
@@ -34,7 +37,7 @@ def ledger_url(url: str) -> str:
 
 def open_ledger(url: str) -> Engine:
     """Return an engine for the ledger; nothing is connected yet."""
-    return create_engine(ledger_url(url), pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+    return create_engine(ledger_url(url), pool_pre_ping=True, **SETTINGS)
 
 
 def open_ledger_async(url: str, *, connections: int = 4) -> AsyncEngine:
@@ -42,9 +45,7 @@ def open_ledger_async(url: str, *, connections: int = 4) -> AsyncEngine:
 
     :param connections: how many connections its pool may hold.
     """
-    return create_async_engine(
-        ledger_url(url), pool_size=connections, max_overflow=1, connect_args={"connect_timeout": CONNECT_SECONDS}
-    )
+    return create_async_engine(ledger_url(url), pool_size=connections, max_overflow=1, **SETTINGS)
 
 
 def migrate(url: str) -> None:

@@ -68,14 +68,19 @@ STOPS = text("""
       AND lane.id = effect.lane_id AND lane.lease_owner = :owner
 """)
 RELEASES = text("""
+    WITH release AS (
+        SELECT lane.id, release.* FROM handoff.lanes AS lane
+        JOIN jsonb_to_recordset(CAST(:releases AS jsonb))
+            AS release (lane_id bigint, revision bigint, seconds double precision, held text) ON lane.id = lane_id
+        WHERE lane.lease_owner = :owner
+        ORDER BY lane.id FOR NO KEY UPDATE OF lane
+    )
     UPDATE handoff.lanes AS lane SET lease_owner = NULL, leased_until = NULL, held = release.held,
         ready_at = CASE
             WHEN lane.revision <> release.revision THEN clock_timestamp()
             WHEN release.seconds IS NULL THEN NULL
             ELSE clock_timestamp() + make_interval(secs => release.seconds) END
-    FROM jsonb_to_recordset(CAST(:releases AS jsonb))
-        AS release (lane_id bigint, revision bigint, seconds double precision, held text)
-    WHERE lane.id = release.lane_id AND lane.lease_owner = :owner
+    FROM release WHERE lane.id = release.id
 """)
 INTENTS = text("""
     UPDATE handoff.effects AS effect
@@ -138,8 +143,13 @@ class Journal:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write everything noted so far in one transaction, after any group that is being written."""
+        """Write everything noted so far in one transaction, after any group that is being written.
+
+        :raises LedgerError: when an earlier group could not be written. What was noted after it may
+            rest on it, such as the release of a lane whose outcome is lost: so nothing is written.
+        """
         async with self._writing:
+            self._check()
             self._news.clear()
             group, self._group = self._group, _Group()
             if len(group):

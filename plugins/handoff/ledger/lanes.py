@@ -81,8 +81,12 @@ KNOWN = text("""
     ORDER BY effect.handoff_id, effect.step_no
 """)
 RENEW = text("""
-    UPDATE handoff.lanes SET leased_until = clock_timestamp() + make_interval(secs => :lease)
-    WHERE id = ANY(CAST(:lanes AS bigint[])) AND lease_owner = :owner
+    WITH mine AS (
+        SELECT id FROM handoff.lanes WHERE id = ANY(CAST(:lanes AS bigint[])) AND lease_owner = :owner
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE handoff.lanes AS lane SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+    FROM mine WHERE lane.id = mine.id
 """)
 WAITING = text("""
     SELECT count(*) AS open, EXTRACT(EPOCH FROM min(GREATEST(ready_at, leased_until)) - clock_timestamp()) AS seconds

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -76,6 +77,7 @@ def _entry(registration: Registration) -> dict[str, Any]:
         "registered_at": registration.registered_at.isoformat(),
         "presence": _presence_json(registration),
         "unusable": "",
+        "key": "",
     }
     try:
         email = normalise_email(registration.email)
@@ -93,12 +95,17 @@ def _entry(registration: Registration) -> dict[str, Any]:
 
 
 def _unreadable(ref: str, read_at: datetime) -> dict[str, Any]:
-    return {"ref": f"unreadable-{ref}", "registered_at": read_at.isoformat(), "presence": [], "unusable": "unreadable"}
+    return {"ref": ref, "key": "", "registered_at": read_at.isoformat(), "presence": [], "unusable": "unreadable"}
 
 
 async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -> None:
-    """Write what a source lists, new entries and changed ones; entries are never removed."""
-    entries = [*map(_entry, roster.registrations), *(_unreadable(ref, roster.read_at) for ref in roster.unreadable)]
+    """Write what a source lists, new entries and changed ones; entries are never removed.
+
+    Of an entry listed twice the later one counts. Everybody writes in the same order, so that
+    lists with the same people, stored at the same time, do not wait for each other in a circle.
+    """
+    found = [*map(_entry, roster.registrations), *(_unreadable(ref, roster.read_at) for ref in roster.unreadable)]
+    entries = sorted({entry["ref"]: entry for entry in found}.values(), key=itemgetter("key", "ref"))
     for start in range(0, len(entries), WRITTEN_AT_ONCE):
         chunk = json.dumps(entries[start : start + WRITTEN_AT_ONCE])
         await connection.execute(STORE, {"entries": chunk, "occasion_id": occasion_id, "read_at": roster.read_at})

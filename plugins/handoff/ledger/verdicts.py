@@ -29,6 +29,13 @@ class Judged(NamedTuple):
     facts: dict[str, Any]
 
 
+# Lanes are locked in the order of their ids by everybody who locks several, and made by one at a time:
+# so nobody waits in a circle when the same people are judged again while they are being handed over.
+ALONE = text("SELECT pg_advisory_xact_lock(hashtext('handoff-lanes/' || :order_group))")
+LOCK = text("""
+    SELECT id FROM handoff.lanes WHERE order_group = :order_group AND name = ANY(CAST(:lanes AS text[]))
+    ORDER BY id FOR NO KEY UPDATE
+""")
 WRITE = text("""
     WITH entry AS (
         SELECT * FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (
@@ -86,4 +93,7 @@ async def write(
         "moment": moment,
         "read_at": read_at,
     }
+    lanes = list({entry.lane for entry in judged if entry.lane})
+    await connection.execute(ALONE, parameters)
+    await connection.execute(LOCK, {"order_group": rule.order_group, "lanes": lanes})
     await connection.execute(WRITE, parameters)

@@ -1,0 +1,34 @@
+"""``python -m benchmarks [NAME]``: measure and print a table; exit 1 when a bar is missed."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+
+from benchmarks.figure import Figure
+from benchmarks.throughput import throughput_1000, throughput_10000
+
+MEASURES: dict[str, Callable[[], list[Figure]]] = {
+    "throughput_1000": throughput_1000,
+    "throughput_10000": throughput_10000,
+}
+
+
+def main(names: list[str]) -> int:
+    """Measure the named figures, or all."""
+    unknown = set(names) - set(MEASURES)
+    if unknown:
+        print(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(MEASURES)}", file=sys.stderr)
+        return 2
+    warnings.simplefilter("ignore")
+    missed = False
+    for name in names or MEASURES:
+        for figure in MEASURES[name]():
+            print(figure, flush=True)
+            missed |= not figure.ok
+    return int(missed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

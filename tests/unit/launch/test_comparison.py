@@ -1,0 +1,119 @@
+"""The comparison catches a lost, a doubled and a foreign effect, and excuses what only prepares one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from handoff.rule import Rule
+from launch.comparison import compare
+from launch.expectation import Wanted, _traces
+
+DUE = datetime(2026, 5, 4, 19, 0, tzinfo=UTC)
+ANNA = "anna@example.org"
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def owed(*steps: dict[str, Any], contact: str = ANNA, sure: bool = True) -> list[Wanted]:
+    rule = Rule.model_validate({
+        "id": "r", "title": "R", "when": {"minutes": 1, "after": "end"}, "who": "attended", "steps": steps,
+    })  # fmt: skip
+    return [Wanted(rule, contact, step, trace, DUE, sure) for step in rule.steps for trace in _traces(step, KEY)]
+
+
+def journal(*effects: tuple[str, str, dict[str, Any]], contact: str = ANNA, seconds: float = 1) -> list[dict[str, Any]]:
+    at = (DUE + timedelta(seconds=seconds)).timestamp()
+    return [
+        {"seq": seq, "at": at, "system": system, "action": action, "contact": contact, "detail": detail}
+        for seq, (system, action, detail) in enumerate(effects, start=1)
+    ]
+
+
+TAG = {"step": "klicktipp.tag", "tag": "t", "create": True}
+TAGGED = ("klicktipp", "tag", {"tag": "t"})
+CREATED = ("klicktipp", "contact", {"created": True})
+UPDATED = ("klicktipp", "contact", {"created": False})
+
+
+def test_everything_once_is_exact_and_tells_when() -> None:
+    comparison = compare(owed(TAG), journal(TAGGED))
+    assert comparison.exact
+    assert [at for _, at in comparison.rows] == [DUE + timedelta(seconds=1)]
+
+
+def test_a_lost_effect_is_missing() -> None:
+    comparison = compare(owed(TAG), [])
+    assert [one.trace for one in comparison.missing] == [("klicktipp", "tag", "t")]
+    assert not comparison.exact
+
+
+def test_a_doubled_effect_is_twice() -> None:
+    comparison = compare(owed(TAG), journal(TAGGED, TAGGED))
+    assert [effect.seq for effect in comparison.twice] == [2]
+    assert not comparison.exact
+
+
+def test_a_foreign_effect_is_unexpected() -> None:
+    for foreign in (
+        journal(TAGGED, contact="eve@example.org"),
+        journal(("klicktipp", "tag", {"tag": "other"})),
+        journal(("klicktipp", "untag", {"tag": "t"})),
+        journal(("email", "mail", {"message_id": "<handoff.ffff@example.org>"})),
+    ):
+        comparison = compare([], foreign)
+        assert len(comparison.unexpected) == 1
+        assert not comparison.exact
+
+
+def test_an_effect_before_its_moment_is_not_the_one_that_is_owed() -> None:
+    comparison = compare(owed(TAG), journal(TAGGED, seconds=-0.1))
+    assert len(comparison.missing) == 1
+    assert len(comparison.twice) == 1
+
+
+def test_mails_are_told_apart_by_the_effect_they_carry() -> None:
+    step = {"step": "email", "template": "webinar_attended"}
+    mail = ("email", "mail", {"message_id": f"<handoff.{KEY}@example.org>", "subject": "Danke"})
+    assert compare(owed(step), journal(mail)).exact
+    assert len(compare(owed(step), journal(mail, mail)).twice) == 1
+
+
+def test_a_contact_that_klicktipp_makes_together_with_its_tag_is_a_preparation() -> None:
+    assert compare(owed(TAG), journal(CREATED, TAGGED)).exact
+    assert not compare(owed(TAG), journal(UPDATED, TAGGED)).exact
+    assert not compare(owed(TAG), journal(CREATED, UPDATED, TAGGED)).exact
+
+
+def test_a_preparation_does_not_stand_in_for_a_lost_contact_step() -> None:
+    steps = ({"step": "klicktipp.contact"}, TAG)
+    assert compare(owed(*steps), journal(CREATED, TAGGED)).missing
+    assert compare(owed(*steps), journal(CREATED, UPDATED, TAGGED)).exact
+    assert compare(owed(*steps), journal(CREATED, TAGGED, UPDATED)).exact
+
+
+def test_a_contact_step_with_a_tag_of_its_own_is_no_preparation() -> None:
+    step = {"step": "klicktipp.contact", "tag": "t"}
+    assert compare(owed(step), journal(CREATED, TAGGED)).exact
+    assert compare(owed(step), journal(CREATED, TAGGED, UPDATED, TAGGED)).twice
+
+
+def test_activecampaign_contacts_are_preparations_only_where_a_tag_or_list_is_owed() -> None:
+    synced = ("activecampaign", "contact", {"created": True})
+    tagged = ("activecampaign", "tag", {"tag": "t"})
+    step = {"step": "activecampaign.tag", "tag": "t"}
+    assert compare(owed(step), journal(synced, synced, tagged)).exact
+    assert compare([], journal(synced)).unexpected
+    assert compare(owed({"step": "activecampaign.contact"}), journal(synced, synced)).twice
+
+
+def test_what_concerns_no_contact_is_no_effect() -> None:
+    entries = journal(("klicktipp", "create_tag", {"tag": "t"}), ("activecampaign", "bulk_import", {}), contact="")
+    assert compare([], entries).exact
+
+
+def test_a_list_may_be_named_by_its_id_and_need_not_be_entered() -> None:
+    wanted = owed({"step": "activecampaign.list", "list": "2"}, sure=False)
+    assert compare(wanted, []).exact
+    entered = ("activecampaign", "list", {"list": "Newsletter", "list_id": 2})
+    assert compare(wanted, journal(entered)).delivered == 1
+    assert compare(wanted, journal(entered, entered)).twice
