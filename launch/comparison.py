@@ -82,35 +82,37 @@ def compare(wanted: Iterable[Wanted], entries: Sequence[dict[str, Any]]) -> Comp
             came[effect.contact, effect.trace].append(effect)
     result = Comparison()
     for key in {**owed, **came}:
-        _match(result, owed.get(key, []), _needed(key, came.get(key, []), owed, arrived))
+        _match(result, owed.get(key, []), came.get(key, []), _preparations(key, came.get(key, []), owed, arrived))
     result.rows.sort(key=lambda row: (row[0].due_at, row[0].rule.id, row[0].contact))
     return result
 
 
-def _match(result: Comparison, owed: list[Wanted], came: list[Arrived]) -> None:
-    """Give each owed effect the first that came after its moment; what is left was not owed."""
-    left = list(came)
+def _match(result: Comparison, owed: list[Wanted], came: list[Arrived], prepared: set[int]) -> None:
+    """Give each owed effect the first that came after its moment, rather none that only prepared another one.
+
+    What is left was not owed, unless it prepared another one.
+    """
+    left = sorted(came, key=lambda effect: (effect.seq in prepared, effect.seq))
     for one in owed:
         index = next((index for index, effect in enumerate(left) if effect.at >= one.due_at), None)
         result.rows.append((one, None if index is None else left.pop(index).at))
-    (result.twice if owed else result.unexpected).extend(left)
+    (result.twice if owed else result.unexpected).extend(effect for effect in left if effect.seq not in prepared)
 
 
-def _needed(key: Key, came: list[Arrived], owed: dict[Key, list[Wanted]], arrived: list[Arrived]) -> list[Arrived]:
-    """Leave out contacts that were only made so that a step could tag or subscribe them."""
+def _preparations(key: Key, came: list[Arrived], owed: dict[Key, list[Wanted]], arrived: list[Arrived]) -> set[int]:
+    """Return the numbers of contacts that may only have been made so that a step could tag or subscribe them."""
     contact, (system, action, _) = key
-    if action != "contact":
-        return came
-    mine = owed.get(key, [])
+    others = [one for (whom, trace), some in owed.items() if whom == contact and trace[0] == system for one in some]
+    if action != "contact" or all(_makes_contacts(one, system) for one in others):
+        return set()
     if system == "klicktipp":
         # One call creates and tags, so the next effect is the tag.
-        following = {(effect.seq - 1, effect.contact) for effect in arrived if effect.trace[:2] == (system, "tag")}
-        with_tag = any(getattr(one.step, "tag", "") for one in mine)
-        most = len(came) - len(mine) if with_tag else len(came)
-        prepared = [effect for effect in came if effect.created and (effect.seq, contact) in following]
-    else:
-        # Made before each tag or list, and again when that is tried again: a preparation, not an effect.
-        steps = sum(len(some) for (whom, trace), some in owed.items() if (whom, trace[0]) == (contact, system))
-        most, prepared = len(came) - len(mine), came if steps > len(mine) else []
-    excused = {effect.seq for effect in prepared[: max(0, most)]}
-    return [effect for effect in came if effect.seq not in excused]
+        tags = (effect for effect in arrived if effect.contact == contact and effect.trace[:2] == (system, "tag"))
+        tagged = {effect.seq - 1 for effect in tags}
+        return {effect.seq for effect in came if effect.created and effect.seq in tagged}
+    # Made before each tag or list, and again when that is tried again.
+    return {effect.seq for effect in came}
+
+
+def _makes_contacts(wanted: Wanted, system: str) -> bool:
+    return any(step.step == f"{system}.contact" for step in wanted.rule.steps)

@@ -11,7 +11,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.delivery.moment import LOOK_AGAIN_SECONDS, attend
+from handoff.delivery.moment import attend, look_again_seconds
 from handoff.delivery.worker import Worker
 from handoff.errors import HandoffError
 from handoff.ledger import batches, bells
@@ -78,7 +78,7 @@ class DeliverOperator(RuleOperator):
         except HandoffError as error:
             self.log.warning("batch %s waits: %s", batch.id, error)
             async with engine.begin() as connection:
-                await batches.postpone(connection, batch.id, LOOK_AGAIN_SECONDS, str(error))
+                await batches.postpone(connection, batch.id, look_again_seconds(batch), str(error))
         else:
             self.log.info("batch %s, due %s: %s", batch.id, batch.due_at.isoformat(), became)
 

@@ -14,11 +14,15 @@ from contextvars import ContextVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-SPACING = 1.045
+SPACING = 1.035
 """Calls are this much further apart than the limit needs: room for a network that is not even."""
 AT_ONCE_SECONDS = 0.25
 """Slots for this long are reserved in one go, to ask the ledger a few times a second at most."""
 LATE_SECONDS = 0.05
+COLD_SECONDS, COLD_AFTER_SECONDS = 0.15, 2.0
+"""After a rest the first call has to open a connection and arrives late: the next one waits longer."""
+SLOW_INTERVAL_SECONDS = 0.03
+"""Only accounts slower than this need it; a faster one has room for one late call in its second."""
 
 RESERVE = text("""
     INSERT INTO handoff.buckets AS bucket (account, next_at)
@@ -40,6 +44,7 @@ class Limiter:
         self._interval = SPACING / rate if rate else 0.0
         self._slots: list[float] = []
         self._waiting = 0
+        self._last = -math.inf
         self._refill = asyncio.Lock()
         self._held: ContextVar[bool] = ContextVar("held_slot", default=False)
 
@@ -74,12 +79,18 @@ class Limiter:
     async def _next_slot(self) -> float:
         async with self._refill:
             if not self._slots:
-                count = max(1, min(self._waiting, math.ceil(AT_ONCE_SECONDS / self._interval)))
-                self._slots = await self._reserve(count)
-            return self._slots.pop(0)
+                self._slots = await self._reserve()
+            self._last = self._slots.pop(0)
+            return self._last
 
-    async def _reserve(self, count: int) -> list[float]:
-        parameters = {"account": self._account, "span": count * self._interval}
+    async def _reserve(self) -> list[float]:
+        count = max(1, min(self._waiting, math.ceil(AT_ONCE_SECONDS / self._interval)))
+        rested = time.monotonic() - self._last > COLD_AFTER_SECONDS
+        cold = rested and self._interval > SLOW_INTERVAL_SECONDS
+        if cold:
+            count = 1
+        span = count * self._interval + (COLD_SECONDS if cold else 0.0)
+        parameters = {"account": self._account, "span": span}
         async with self._engine.begin() as connection:
             ahead = float((await connection.execute(RESERVE, parameters)).scalar_one())
         first = time.monotonic() + ahead

@@ -21,7 +21,7 @@ from handoff.source import Source
 
 LATE = "later than late_after when it could be judged"
 PRESENCE_PATIENCE = timedelta(hours=24)
-LOOK_AGAIN_SECONDS = 15.0
+LOOK_AGAIN_SECONDS, LONGEST_LOOK_AGAIN_SECONDS = 15.0, 600.0
 FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
 
 
@@ -43,7 +43,7 @@ async def attend(engine: AsyncEngine, batch: WaitingBatch, source: Source, wake:
     :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed`` or ``held``.
     :raises HandoffError: when the source cannot be read; the batch stays waiting.
     """
-    await sleep_until(batch.due_at)
+    await sleep_until(max(batch.due_at, batch.wake_at))
     known = batch.occasion.occasion
     async with engine.begin() as connection:
         rule = await rule_versions.load(connection, batch.rule_id, batch.rule_version)
@@ -61,8 +61,7 @@ async def attend(engine: AsyncEngine, batch: WaitingBatch, source: Source, wake:
         await registrations.store(connection, batch.occasion.id, roster)
     if not _complete(rule, batch, roster):
         return await _wait_for_presence(engine, batch)
-    await _judge(engine, batch, rule, roster.read_at, wake)
-    return "judged"
+    return "judged" if await _judge(engine, batch, rule, roster.read_at, wake) else "moved"
 
 
 async def _look(
@@ -108,21 +107,32 @@ async def _wait_for_presence(engine: AsyncEngine, batch: WaitingBatch) -> str:
         if datetime.now(UTC) - batch.due_at > PRESENCE_PATIENCE:
             await batches.close(connection, batch.id, "held", "presence_never_arrived")
             return "held"
-        await batches.postpone(connection, batch.id, LOOK_AGAIN_SECONDS, "presence_late")
+        await batches.postpone(connection, batch.id, look_again_seconds(batch), "presence_late")
     return "postponed"
+
+
+def look_again_seconds(batch: WaitingBatch) -> float:
+    """Return how long to wait for a source that was not ready: a quarter of what has been waited so far."""
+    waited = (datetime.now(UTC) - batch.due_at).total_seconds()
+    return min(max(LOOK_AGAIN_SECONDS, waited / 4), LONGEST_LOOK_AGAIN_SECONDS)
 
 
 async def _judge(
     engine: AsyncEngine, batch: WaitingBatch, rule: Rule, read_at: datetime, wake: Callable[[], None]
-) -> None:
+) -> bool:
+    """Write everybody's verdict; ``False`` when the batch was moved or cancelled meanwhile."""
     async with engine.connect() as connection:
         listed = await registrations.listed(connection, batch.occasion.id)
     judged = judge_list(rule, batch.occasion.occasion, batch.id, batch.due_at, listed)
     size = FIRST_WRITTEN
-    while chunk := list(islice(judged, size)):
+    while True:
+        chunk = list(islice(judged, size))
         async with engine.begin() as connection:
+            if not await batches.still_due(connection, batch):
+                return False
+            if not chunk:
+                await batches.close(connection, batch.id, "judged")
+                return True
             await verdicts.write(connection, batch.id, rule, chunk, moment=batch.due_at, read_at=read_at)
         wake()
         size = WRITTEN_AT_ONCE
-    async with engine.begin() as connection:
-        await batches.close(connection, batch.id, "judged")

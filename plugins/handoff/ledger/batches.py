@@ -17,12 +17,16 @@ LEASE_SECONDS = 20
 
 @dataclass(frozen=True, slots=True)
 class WaitingBatch:
-    """A batch that a run has claimed, with its occasion as last reported."""
+    """A batch that a run has claimed, with its occasion as last reported.
+
+    :param due_at: the moment it is judged for; :param wake_at: when to look, the same moment or later.
+    """
 
     id: int
     rule_id: str
     rule_version: int
     due_at: datetime
+    wake_at: datetime
     occasion: KnownOccasion
 
 
@@ -64,9 +68,13 @@ CLAIM = text("""
             leased_until = GREATEST(clock_timestamp(), batch.due_at) + make_interval(secs => :lease)
         FROM due WHERE batch.id = due.id RETURNING batch.*
     )
-    SELECT claimed.id AS batch_id, claimed.rule_id, claimed.rule_version, claimed.due_at, occasion.*
+    SELECT claimed.id AS batch_id, claimed.rule_id, claimed.rule_version, claimed.due_at, claimed.wake_at,
+        occasion.*
     FROM claimed JOIN handoff.occasions AS occasion ON occasion.id = claimed.occasion_id
     ORDER BY claimed.due_at, claimed.id
+""")
+STILL_DUE = text("""
+    SELECT state = 'waiting' AND due_at = :due_at FROM handoff.batches WHERE id = :id FOR NO KEY UPDATE
 """)
 ANY_WAITING = text("""
     SELECT EXISTS (SELECT FROM handoff.batches WHERE lease_owner = :owner AND state = 'waiting')
@@ -83,6 +91,7 @@ def _waiting(row: RowMapping) -> WaitingBatch:
         rule_id=row["rule_id"],
         rule_version=row["rule_version"],
         due_at=row["due_at"],
+        wake_at=row["wake_at"],
         occasion=KnownOccasion(row["id"], row["version"], occasion_from_row(row)),
     )
 
@@ -105,6 +114,11 @@ async def move(connection: AsyncConnection, batch_id: int, due_at: datetime) -> 
 async def close(connection: AsyncConnection, batch_id: int, state: str, reason: str = "") -> None:
     """End a batch's waiting: ``judged``, ``cancelled`` or ``held``."""
     await connection.execute(CLOSE, {"id": batch_id, "state": state, "reason": reason})
+
+
+async def still_due(connection: AsyncConnection, batch: WaitingBatch) -> bool:
+    """Tell whether a batch waits for the moment it was claimed for, and keep it so until the transaction ends."""
+    return bool((await connection.execute(STILL_DUE, {"id": batch.id, "due_at": batch.due_at})).scalar_one())
 
 
 async def postpone(connection: AsyncConnection, batch_id: int, seconds: float, reason: str) -> None:

@@ -14,9 +14,9 @@ ANNA = "anna@example.org"
 KEY = "0123456789abcdef0123456789abcdef"
 
 
-def owed(*steps: dict[str, Any], contact: str = ANNA, sure: bool = True) -> list[Wanted]:
+def owed(*steps: dict[str, Any], contact: str = ANNA, sure: bool = True, rule_id: str = "r") -> list[Wanted]:
     rule = Rule.model_validate({
-        "id": "r", "title": "R", "when": {"minutes": 1, "after": "end"}, "who": "attended", "steps": steps,
+        "id": rule_id, "title": "R", "when": {"minutes": 1, "after": "end"}, "who": "attended", "steps": steps,
     })  # fmt: skip
     return [Wanted(rule, contact, step, trace, DUE, sure) for step in rule.steps for trace in _traces(step, KEY)]
 
@@ -84,11 +84,23 @@ def test_a_contact_that_klicktipp_makes_together_with_its_tag_is_a_preparation()
     assert not compare(owed(TAG), journal(CREATED, UPDATED, TAGGED)).exact
 
 
-def test_a_preparation_does_not_stand_in_for_a_lost_contact_step() -> None:
-    steps = ({"step": "klicktipp.contact"}, TAG)
-    assert compare(owed(*steps), journal(CREATED, TAGGED)).missing
-    assert compare(owed(*steps), journal(CREATED, UPDATED, TAGGED)).exact
-    assert compare(owed(*steps), journal(CREATED, TAGGED, UPDATED)).exact
+def test_where_the_rule_itself_makes_the_contact_nothing_is_a_preparation() -> None:
+    wanted = owed({"step": "klicktipp.contact"}, TAG)
+    assert compare(wanted, journal(CREATED, TAGGED)).exact
+    assert compare(wanted, journal(CREATED, TAGGED, UPDATED)).twice
+    assert compare(wanted, journal(CREATED, UPDATED, TAGGED)).twice
+
+
+def test_another_rules_preparation_is_neither_doubled_nor_the_contact_step() -> None:
+    other = {"step": "klicktipp.tag", "tag": "o"}
+    wanted = owed({"step": "klicktipp.contact"}, TAG) + owed(other, rule_id="other")
+    tagged = ("klicktipp", "tag", {"tag": "o"})
+    early = journal(CREATED, tagged, seconds=0)
+    for entry in early:
+        entry["at"] -= 10
+    late = [entry | {"seq": entry["seq"] + 2} for entry in journal(UPDATED, TAGGED, tagged)]
+    assert compare(wanted, early[:1] + late).missing == []
+    assert [one.step.step for one in compare(wanted, early + late[1:]).missing] == ["klicktipp.contact"]
 
 
 def test_a_contact_step_with_a_tag_of_its_own_is_no_preparation() -> None:

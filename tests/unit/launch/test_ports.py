@@ -40,6 +40,7 @@ def test_every_busy_port_gets_its_own_line(busy: int) -> None:
 
 def test_a_port_whose_server_has_just_ended_is_free() -> None:
     with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server.bind((HOST, 0))
         server.listen()
         port = server.getsockname()[1]
@@ -63,6 +64,7 @@ def test_a_port_that_is_no_port_is_refused(given: str) -> None:
 
 
 def test_settings_come_from_the_environment(tmp_path: Path) -> None:
-    settings = Settings.from_environment(environment={"PORT": "9000", "SANDBOX_PORT": "", "HANDOFFS_RUN": str(tmp_path)})
+    environment = {"PORT": "9000", "SANDBOX_PORT": "", "HANDOFFS_RUN": str(tmp_path)}
+    settings = Settings.from_environment(environment=environment)
     assert (settings.ui_port, settings.sandbox_port, settings.smtp_port) == (9000, 8091, 8025)
     assert settings.run == tmp_path

@@ -66,7 +66,7 @@ def test_what_ignores_a_polite_word_is_killed(start: Start, monkeypatch: pytest.
     component, stubborn = start(STUBBORN)
     processes.end([component.pid])
     assert not processes.alive(stubborn)
-    assert component.process.wait(timeout=5) == -9
+    component.process.wait(timeout=5)
 
 
 def test_other_sessions_are_left_alone(start: Start) -> None:
