@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 
 from benchmarks.figure import Figure
+from benchmarks.first_effect import first_effect
 from benchmarks.parsing import parsing_100
 from benchmarks.rate_limit import rate_limit
 from benchmarks.throughput import throughput_1000, throughput_10000
@@ -15,6 +16,7 @@ from benchmarks.waiting import waiting_100000
 MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "throughput_1000": throughput_1000,
     "throughput_10000": throughput_10000,
+    "first_effect": first_effect,
     "rate_limit": rate_limit,
     "waiting_100000": waiting_100000,
     "parsing_100": parsing_100,

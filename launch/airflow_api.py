@@ -21,6 +21,10 @@ class AirflowApi:
         self._session = requests.Session()
         self._session.trust_env = False
 
+    def close(self) -> None:
+        """End the connections, for which Airflow would wait when it ends."""
+        self._session.close()
+
     def unhealthy(self) -> list[str]:
         """Return the parts that do not work yet; all of them while nobody answers."""
         try:

@@ -14,7 +14,7 @@ from typing import IO
 
 import psutil
 
-TERM_SECONDS = 8.0
+TERM_SECONDS = 5.0
 KILL_SECONDS = 5.0
 LOG_LINES = 20
 

@@ -14,7 +14,8 @@ from typing import Self
 HOST = "127.0.0.1"
 CHECKOUT = Path(__file__).resolve().parents[1]
 SCENARIO = Path(__file__).with_name("scenario.yaml")
-SECRETS = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY")
+SECRETS = {"AIRFLOW__CORE__FERNET_KEY": 32, "AIRFLOW__API_AUTH__JWT_SECRET": 64, "AIRFLOW__API__SECRET_KEY": 32}
+"""Variable to length in bytes."""
 
 
 class LaunchError(Exception):
@@ -87,7 +88,9 @@ def kept_secrets(run: Path) -> dict[str, str]:
     """Return the run's secrets by environment variable; made once, readable by their owner only."""
     path = run / "secrets.json"
     if not path.exists():
-        made = {name: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode() for name in SECRETS}
+        made = {
+            name: base64.urlsafe_b64encode(secrets.token_bytes(length)).decode() for name, length in SECRETS.items()
+        }
         draft = path.with_suffix(".new")
         draft.touch(mode=0o600)
         draft.write_text(json.dumps(made), encoding="utf-8")

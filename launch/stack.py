@@ -69,6 +69,7 @@ class Stack:
         self.environment: dict[str, str] = {}
         self.ledger_url = ""
         self.scenario = Scenario()
+        self.api = AirflowApi(self.urls.ui)
         self._progress, self._pulse = progress, pulse
         self._components: dict[str, Component] = {}
         self._lock: IO[str] | None = None
@@ -80,11 +81,6 @@ class Stack:
         """Where UI, sandbox and mails are."""
         sandbox = f"http://{HOST}:{self.settings.sandbox_port}"
         return Urls(f"http://{HOST}:{self.settings.ui_port}", sandbox, f"{sandbox}/_sandbox/mails")
-
-    @property
-    def api(self) -> AirflowApi:
-        """A client of the running Airflow."""
-        return AirflowApi(self.urls.ui)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -112,6 +108,7 @@ class Stack:
 
     def stop(self) -> None:
         """End everything that was started, Airflow before its database; safe to call twice."""
+        self.api.close()
         processes.end(component.pid for component in self._components.values() if component is not self._watchdog)
         if self._watchdog:
             postgres.stop(self.settings.database)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from handoff.messages import Templates
@@ -13,6 +14,10 @@ from handoff.rule_file import RuleFile, load_paths
 from handoff.rule_problem import RuleProblem
 from handoff.steps import Email, Step
 from handoff.template_check import check_text
+
+
+CheckMessage = Callable[[str, tuple[str, ...]], list[str]]
+CheckText = Callable[[str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +38,17 @@ def lint(paths: Sequence[Path], templates: Path) -> Report:
     :param templates: folder of the message templates.
     """
     files, problems = load_paths(paths)
-    messages = Templates(templates)
-    in_templates = [problem for file in files for problem in _check_templates(file, messages)]
+    # Many rules name the same templates: each is checked once.
+    message, small = cache(Templates(templates).check), cache(check_text)
+    in_templates = [problem for file in files for problem in _check_templates(file, message, small)]
     return Report(tuple(files), (*problems, *in_templates))
 
 
-def _check_templates(file: RuleFile, messages: Templates) -> Iterator[RuleProblem]:
+def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) -> Iterator[RuleProblem]:
     found = [
         (("steps", index, *location), words)
         for index, step in enumerate(file.rule.steps)
-        for location, words in _step_problems(step, messages)
+        for location, words in _step_problems(step, message, small)
     ]
     document = Document.parse(file.text) if found else None
     for location, words in found:
@@ -50,10 +56,10 @@ def _check_templates(file: RuleFile, messages: Templates) -> Iterator[RuleProble
             yield problem_at(file.path, document, location, what=words)
 
 
-def _step_problems(step: Step, messages: Templates) -> Iterable[tuple[Location, str]]:
+def _step_problems(step: Step, message: CheckMessage, small: CheckText) -> Iterable[tuple[Location, str]]:
     if isinstance(step, Email):
         languages = ("de", "en") if step.language == "contact" else (step.language,)
-        yield from ((("template",), words) for words in messages.check(step.template, languages))
+        yield from ((("template",), words) for words in message(step.template, languages))
     fields: dict[str, str] = getattr(step, "fields", {})
     for name, template in fields.items():
-        yield from ((("fields", name), words) for words in check_text(template))
+        yield from ((("fields", name), words) for words in small(template))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from airflow.sdk.definitions.context import Context
@@ -63,6 +64,7 @@ class GatherOperator(RuleOperator):
         except UnusableAddress as unusable:
             raise AirflowFailException(f"the e-mail address in the form cannot be used: {unusable.reason}") from None
         now = datetime.now(UTC)
+        start, end = (_moment_given(params, name, now) for name in ("occasion_start", "occasion_end"))
         await hand_over(
             engine,
             rule,
@@ -72,6 +74,18 @@ class GatherOperator(RuleOperator):
             last_name=params["last_name"] or "",
             language=params["language"],
             title=params["occasion_title"],
-            start=datetime.fromisoformat(params["occasion_start"]) if params["occasion_start"] else now,
-            end=datetime.fromisoformat(params["occasion_end"]) if params["occasion_end"] else now,
+            start=start,
+            end=end,
         )
+
+
+def _moment_given(params: Mapping[str, Any], name: str, now: datetime) -> datetime:
+    """Return a moment of the form (aware), ``now`` when it was left empty."""
+    try:
+        given = datetime.fromisoformat(params[name]) if params[name] else now
+    except ValueError:
+        words = f"{name} in the form is no date and time; write it like 2026-11-20T18:00:00+01:00"
+        raise AirflowFailException(words) from None
+    if given.tzinfo is None:
+        raise AirflowFailException(f"{name} in the form has no time zone; write it like 2026-11-20T18:00:00+01:00")
+    return given

@@ -11,11 +11,14 @@ import time
 from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
+from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from psycopg import AsyncConnection as DriverConnection
+from psycopg import Error as DriverError
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from handoff.errors import HandoffError
 from handoff.ledger import bells
 from handoff.ledger.bells import Bell
 from hooks.ledger import LedgerHook
@@ -55,8 +58,9 @@ class DoorbellTrigger(BaseEventTrigger):
         """Yield the bells that are to ring now, for ever; a lost ledger is waited for."""
         chime = Chime()
         while True:
-            engine = await LedgerHook.open(kwargs["ledger_conn_id"], connections=1)
+            engine = None
             try:
+                engine = await LedgerHook.open(kwargs["ledger_conn_id"], connections=1)
                 async with engine.connect() as opened:
                     connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
                     await connection.exec_driver_sql(f"LISTEN {bells.CHANNEL}")
@@ -65,11 +69,12 @@ class DoorbellTrigger(BaseEventTrigger):
                         if ringing:
                             yield ringing
                         await _news(connection, pause)
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, DriverError, OSError, HandoffError, AirflowNotFoundException) as error:
                 log.warning("the ledger cannot be read (%s); trying again", type(error).__name__)
                 await asyncio.sleep(RECONNECT_SECONDS)
             finally:
-                await engine.dispose()
+                if engine is not None:
+                    await engine.dispose()
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[list[Bell]]) -> AsyncIterator[TriggerEvent]:
         """Turn this rule's bells into events, one for each look at the ledger."""

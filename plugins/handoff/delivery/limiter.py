@@ -14,12 +14,12 @@ from contextvars import ContextVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-SPACING = 1.035
+SPACING = 1.03
 """Calls are this much further apart than the limit needs: room for a network that is not even."""
 AT_ONCE_SECONDS = 0.25
 """Slots for this long are reserved in one go, to ask the ledger a few times a second at most."""
 LATE_SECONDS = 0.05
-COLD_SECONDS, COLD_AFTER_SECONDS = 0.15, 2.0
+COLD_SECONDS, COLD_AFTER_SECONDS = 0.1, 2.0
 """After a rest the first call has to open a connection and arrives late: the next one waits longer."""
 SLOW_INTERVAL_SECONDS = 0.03
 """Only accounts slower than this need it; a faster one has room for one late call in its second."""

@@ -48,7 +48,8 @@ NEXT = text("""
         SELECT min(wake_at) - make_interval(secs => :lead) AS moment FROM handoff.batches
         WHERE state = 'waiting' AND wake_at > clock_timestamp() + make_interval(secs => :lead)
         UNION ALL
-        SELECT min(ready_at) + make_interval(secs => :patience) FROM handoff.lanes WHERE ready_at > clock_timestamp() AND held IS NULL
+        SELECT min(ready_at) + make_interval(secs => :patience) FROM handoff.lanes
+        WHERE ready_at > clock_timestamp() - make_interval(secs => :patience) AND held IS NULL
     ) AS moments
 """)
 LEAD = text("""

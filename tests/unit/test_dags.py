@@ -1,0 +1,159 @@
+"""The DAG files: one DAG a rule, quickly, without a network, and a wrong rule hides no other."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import TriggerRule
+from airflow.sdk.exceptions import ParamValidationError
+from airflow.serialization.serialized_objects import DagSerialization
+
+from handoff.rule_file import load_folder
+from triggers.doorbell import DoorbellTrigger
+
+SHIPPED = {"handoff_pitch_missed", "handoff_pitch_seen", "handoff_webinar_attended", "handoff_webinar_missed"}
+WATCH = "watch_webinaris"
+TASKS = ["gather", "deliver", "settle", "certify"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of ``include/`` that a test may change."""
+    shutil.copytree(project / "include", tmp_path / "include")
+    monkeypatch.setenv("HANDOFFS_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("a DAG file opened a socket")
+
+    for name in ("connect", "connect_ex", "bind", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def parsed(project: Path) -> DagBag:
+    return DagBag(project / "dags", bundle_path=project / "dags")
+
+
+def test_the_shipped_rules_become_dags(project: Path) -> None:
+    bag = parsed(project)
+    assert bag.import_errors == {}
+    assert set(bag.dags) == SHIPPED | {WATCH}
+
+
+def test_a_rule_s_dag_shows_the_rule(project: Path) -> None:
+    bag = parsed(project)
+    for file in load_folder(project / "include" / "handoffs")[0]:
+        dag = bag.dags[f"handoff_{file.rule.id}"]
+        assert dag.dag_display_name == file.rule.title
+        assert dag.description == file.rule.description
+        assert {"handoff", "webinaris", *file.rule.tags} == set(dag.tags)
+        assert dag.owner == file.rule.owner
+        assert all(step.step in (dag.doc_md or "") for step in file.rule.steps)
+        assert file.path.name in (dag.doc_md or "")
+        assert dag.catchup is False
+
+
+def test_a_rule_s_dag_runs_its_tasks_in_order(project: Path) -> None:
+    dag = parsed(project).dags["handoff_webinar_attended"]
+    downstream = {task.task_id: task.downstream_task_ids for task in dag.tasks}
+    assert downstream == {"gather": {"deliver"}, "deliver": {"settle"}, "settle": {"certify"}, "certify": set()}
+    assert dag.task_dict["deliver"].is_mapped
+    for name in ("settle", "certify"):
+        assert dag.task_dict[name].trigger_rule == TriggerRule.ALL_DONE
+    for task in dag.tasks:
+        assert task.retries == 2
+        assert task.owner == "marketing"
+        assert task.doc_md
+
+
+def test_a_rule_s_dag_is_started_by_its_own_doorbell(project: Path) -> None:
+    dag = parsed(project).dags["handoff_webinar_attended"]
+    [asset] = dag.schedule
+    [watcher] = asset.watchers
+    assert (asset.name, asset.uri) == ("handoff_webinar_attended", "handoff://webinar_attended")
+    path = f"{DoorbellTrigger.__module__}.{DoorbellTrigger.__qualname__}"
+    assert watcher.trigger.serialize()[0] == path
+    assert watcher.trigger.serialize()[1]["rule_id"] == "webinar_attended"
+
+
+def test_the_form(project: Path) -> None:
+    dag = parsed(project).dags["handoff_webinar_attended"]
+    values = {name: dag.params[name] for name in dag.params}
+    assert values == {
+        "mode": "due_now", "email": None, "first_name": None, "last_name": None, "language": "de",
+        "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
+    }  # fmt: skip
+    form = {name: dag.params.get_param(name) for name in dag.params}
+    form["mode"].resolve("one_contact")
+    form["email"].resolve("eva@example.org")
+    form["occasion_start"].resolve("2026-11-20T18:00:00+01:00")
+    for name, wrong in (("mode", "all"), ("language", "fr"), ("occasion_title", None)):
+        with pytest.raises(ParamValidationError):
+            form[name].resolve(wrong)
+
+
+def test_dags_survive_their_serialisation(project: Path) -> None:
+    for dag in parsed(project).dags.values():
+        again = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+        assert [task.task_id for task in again.tasks] == [task.task_id for task in dag.tasks]
+        assert {"rule", "webinaris_conn_id"} & set(dag.tasks[0].template_fields)
+
+
+def test_a_wrong_rule_hides_no_other_and_says_where_it_is_wrong(project: Path, home: Path) -> None:
+    wrong = home / "include" / "handoffs" / "webinar_missed.yaml"
+    lines = wrong.read_text().splitlines()
+    place = lines.index("who: not_attended") + 1
+    wrong.write_text("\n".join(lines).replace("who: not_attended", "who: not_atended"))
+    (home / "include" / "handoffs" / "broken.yaml").write_text("id: [")
+    bag = parsed(project)
+    assert set(bag.dags) == SHIPPED - {"handoff_webinar_missed"} | {WATCH}
+    [(file, error)] = bag.import_errors.items()
+    assert file.endswith("rule_problems.py")
+    assert f"webinar_missed.yaml:{place}:" in error
+    assert "did you mean: not_attended" in error
+    assert "broken.yaml:1:" in error
+
+
+def test_a_missing_template_is_told_too(project: Path, home: Path) -> None:
+    for path in (home / "include" / "templates").glob("webinar_missed.*"):
+        path.unlink()
+    bag = parsed(project)
+    [error] = bag.import_errors.values()
+    assert "webinar_missed" in error
+    assert SHIPPED - {"handoff_webinar_missed"} <= set(bag.dags)
+
+
+def test_no_rules_at_all(project: Path, home: Path) -> None:
+    for path in (home / "include" / "handoffs").glob("*.yaml"):
+        path.unlink()
+    bag = parsed(project)
+    assert (set(bag.dags), bag.import_errors) == ({WATCH}, {})
+
+
+def test_a_rule_for_another_account_gets_a_watcher_for_it(project: Path, home: Path) -> None:
+    folder = home / "include" / "handoffs"
+    text = (folder / "pitch_seen.yaml").read_text().replace("id: pitch_seen", "id: other\nconn_id: webinaris_second")
+    (folder / "other.yaml").write_text(text)
+    assert {WATCH, "watch_webinaris_second", "handoff_other"} <= set(parsed(project).dags)
+
+
+def test_a_hundred_rules_are_parsed_in_three_seconds(project: Path, home: Path) -> None:
+    folder = home / "include" / "handoffs"
+    text = (folder / "webinar_attended.yaml").read_text()
+    for number in range(96):
+        (folder / f"rule_{number}.yaml").write_text(text.replace("id: webinar_attended", f"id: rule_{number}"))
+    began = time.monotonic()
+    bag = parsed(project)
+    seconds = time.monotonic() - began
+    assert (len(bag.dags), bag.import_errors) == (101, {})
+    assert seconds < 3

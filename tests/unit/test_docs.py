@@ -1,0 +1,211 @@
+"""What users can set, call and press is documented, and every link leads somewhere."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import psycopg
+import pytest
+from pydantic.fields import FieldInfo
+
+from handoff.audience import Audience
+from handoff.cli import COMMANDS
+from handoff.rule import Rule
+from handoff.rule_document import Document
+from handoff.steps import AnyStep, Step
+from handoff.timing import Language, When
+from hooks.activecampaign import ActiveCampaignHook
+from hooks.klicktipp import KlickTippHook
+from hooks.ledger import LedgerHook
+from hooks.provider_info import CONNECTION_TYPES
+from hooks.webinaris import WebinarisHook
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/**/*.md", "sandbox/*.md", "include/templates/*.md")
+    for path in ROOT.glob(pattern)
+)
+STEPS: dict[str, type[Step]] = {
+    get_args(model.model_fields["step"].annotation)[0]: model for model in get_args(get_args(AnyStep)[0])
+}
+HOOKS = {hook.conn_type: hook for hook in (ActiveCampaignHook, KlickTippHook, LedgerHook, WebinarisHook)}
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+PICTURES = ROOT / "docs" / "pictures"
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def section(text: str, heading: str) -> str:
+    """Return what stands below a heading, up to the next one of its rank or higher."""
+    rank = heading.split(" ")[0]
+    found = re.search(rf"^{re.escape(heading)}$\n(.*?)(?=^#{{1,{len(rank)}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, f"there is no heading {heading!r}"
+    return found[1]
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Return the cells of all tables by the code words in the first cell."""
+    found = {}
+    for line in re.findall(r"^\| (.+) \|$", text, re.MULTILINE):
+        cells = [cell.strip() for cell in line.split(" | ")]
+        found |= dict.fromkeys(re.findall(r"`([^`]+)`", cells[0]), cells)
+    return found
+
+
+def default_of(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value: Any = field.get_default(call_default_factory=field.default_factory in {dict, list, tuple})
+    if isinstance(value, bool | int):
+        return f"`{json.dumps(value)}`"
+    return f"`{value}`" if isinstance(value, str) and value else ""
+
+
+@pytest.mark.parametrize("name", Rule.model_fields)
+def test_rule_option(name):
+    cells = rows(section(page("docs/rules.md"), "## Options of a rule"))[name]
+    field = Rule.model_fields[name]
+    if name != "order_group":  # its default is the rule's id
+        assert default_of(field) in cells[1]
+
+
+@pytest.mark.parametrize("name", When.model_fields)
+def test_moment(name):
+    assert f"`{name}`" in section(page("docs/rules.md"), "### `when`: the moment (*Zeitpunkt*)")
+
+
+@pytest.mark.parametrize("audience", Audience)
+def test_audience(audience):
+    cells = rows(section(page("docs/rules.md"), "### `who`: the audience (*für wen*)"))[audience.value]
+    assert cells[1] == audience.label("de")
+
+
+@pytest.mark.parametrize("name", [*get_args(Rule.model_fields["order"].annotation), *get_args(Language)])
+def test_choice(name):
+    assert f"`{name}`" in section(page("docs/rules.md"), "## Options of a rule")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_step(step):
+    table = rows(section(page("docs/rules.md"), f"### `{step}`"))
+    fields = STEPS[step].model_fields
+    assert fields.keys() <= table.keys()
+    for name, field in fields.items():
+        assert default_of(field) in table[name][1], f"{step}: {name}"
+        if name != "step":
+            for choice in [value for value in get_args(field.annotation) if isinstance(value, str)]:
+                assert f"`{choice}`" in " ".join(table[name]), f"{step}: {name}: {choice}"
+
+
+@pytest.mark.parametrize("form", CONNECTION_TYPES, ids=lambda form: form["connection-type"])
+def test_connection(form):
+    kind = form["connection-type"]
+    heading = {"handoff_ledger": "Ledger"}.get(kind, form["hook-name"])
+    text = section(page("docs/accounts.md"), f"## {heading}")
+    assert f"Type `{kind}`, default id `{HOOKS[kind].default_conn_name}`" in text
+    table = rows(text)
+    for name, field in form["conn-fields"].items():
+        assert field["label"] in table[name][0], f"{kind}: {name}"
+        default = field["schema"].get("default")
+        assert default is None or f"`{default}`" in table[name][1], f"{kind}: {name}"
+    behaviour = form["ui-field-behaviour"]
+    shown = {"host", "port", "schema", "login", "password"} - set(behaviour["hidden-fields"])
+    assert shown <= table.keys()
+    for name, label in behaviour["relabeling"].items():
+        assert label in table[name][0], f"{kind}: {name}"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_command(command):
+    everything = "\n".join(page(name) for name in map(str, PAGES))
+    assert f"handoff {command.name}" in everything
+    parser = argparse.ArgumentParser(add_help=False)
+    command.add_options(parser)
+    for action in parser._actions:
+        for option in action.option_strings:
+            assert option in everything, f"handoff {command.name} {option}"
+
+
+def test_every_documented_command_exists():
+    named = {name for text in map(page, map(str, PAGES)) for name in re.findall(r"`(?:\S+/)?handoff ([a-z]+)\b", text)}
+    assert named
+    assert named <= {command.name for command in COMMANDS}
+
+
+def test_make_targets():
+    targets = set(re.findall(r"^([a-z]+):.*## ", page("Makefile"), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", page("README.md"), re.MULTILINE))
+    assert named == targets
+    for text in map(page, map(str, PAGES)):
+        assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
+
+
+@pytest.mark.parametrize("path", PAGES, ids=str)
+def test_links(path):
+    for link in LINK.findall(without_code(page(str(path)))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (ROOT / path.parent / name).resolve() if name else ROOT / path
+        if target.parent == PICTURES and not PICTURES.exists():
+            continue  # taken from the running program, all at once
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), f"{path}: {link}"
+        assert not anchor or anchor in anchors(target), f"{path}: {link}"
+
+
+def anchors(target: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", without_code(target.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_page_can_be_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        found = waiting.pop()
+        if found in reached or found.suffix != ".md":
+            continue
+        reached.add(found)
+        links = LINK.findall(without_code(found.read_text("utf-8")))
+        waiting += [(found.parent / link.split("#")[0]).resolve() for link in links if ".md" in link]
+    assert {ROOT / path for path in PAGES} <= reached
+
+
+def test_decisions_are_numbered_without_a_gap_and_say_what_they_must():
+    records = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [record.name[:4] for record in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+    for record in records:
+        text = record.read_text("utf-8")
+        assert text.startswith(f"# {record.name[:4]}: ")
+        assert all(f"**{part}.**" in text for part in ("Context", "Decision", "Consequence")), record.name
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if path.parts[0] != "sandbox"], ids=str)
+def test_yaml_rules_in_the_docs_are_valid(path):
+    for text in re.findall(r"^```yaml\n(.*?)^```$", page(str(path)), re.MULTILINE | re.DOTALL):
+        data = Document.parse(text).data
+        if isinstance(data, dict) and "id" in data:
+            Rule.model_validate(data)
+        elif isinstance(data, list):
+            for step in data:
+                STEPS[step["step"]].model_validate(step)
+
+
+@pytest.mark.integration
+def test_the_ledger_understands_the_queries(ledger_url):
+    queries = re.findall(r"^```sql\n(.*?)^```$", page("docs/operate.md"), re.MULTILINE | re.DOTALL)
+    assert len(queries) >= 5
+    with psycopg.connect(ledger_url, autocommit=True) as connection:
+        for query in queries:
+            connection.execute(query.encode())

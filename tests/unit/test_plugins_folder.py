@@ -1,0 +1,78 @@
+"""The plugins folder as Airflow sees it: one file, and nothing that replaces the standard library."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from ast import literal_eval
+from pathlib import Path
+
+import pytest
+from airflow._shared.module_loading import find_path_from_directory
+from airflow.sdk import BaseAsyncOperator
+
+from operators.certify import CertifyOperator
+
+# Airflow's own reading of the ignore file uses a pattern class that its library has deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")
+
+DISCOVERED = """
+import sys
+from airflow import plugins_manager
+from airflow.configuration import conf
+loaded, errors = plugins_manager._load_plugins_from_plugin_directory(sys.argv[1], load_examples=False)
+print(sorted(plugin.name for plugin in loaded), errors)
+import email, http, queue, logging, secrets, types
+print({module.__name__ for module in (email, http, queue, logging, secrets, types)
+       if sys.argv[1] in (module.__file__ or "")})
+files = {name: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
+print(sorted(name for name, file in files.items() if file.startswith(sys.argv[1]) and "." not in name))
+"""
+
+
+def visible(project: Path) -> list[Path]:
+    plugins = project / "plugins"
+    found = find_path_from_directory(plugins, ".airflowignore", "glob")
+    return sorted(Path(path) for path in found if path.endswith(".py"))
+
+
+def test_airflow_sees_one_file(project: Path) -> None:
+    assert [path.relative_to(project / "plugins").as_posix() for path in visible(project)] == ["handoff_plugin.py"]
+
+
+def test_without_the_ignore_file_it_would_see_them_all(project: Path, tmp_path: Path) -> None:
+    """The rule is what hides them: this test fails when the loader no longer reads it."""
+    everything = set((project / "plugins").rglob("*.py"))
+    assert len(everything) > 50
+    unhidden = tmp_path / "plugins"
+    (unhidden / "handoff").mkdir(parents=True)
+    for name in ("handoff_plugin.py", "handoff/queue.py"):
+        (unhidden / name).write_text("")
+    found = [path for path in find_path_from_directory(unhidden, ".airflowignore", "glob") if path.endswith(".py")]
+    assert len(found) == 2
+
+
+def test_no_visible_stem_is_a_module_of_the_standard_library(project: Path) -> None:
+    assert {path.stem for path in visible(project)} & sys.stdlib_module_names == set()
+
+
+def test_no_package_is_named_like_the_standard_library(project: Path) -> None:
+    tops = {path.name for path in (project / "plugins").iterdir() if path.is_dir()} - {"__pycache__"}
+    assert tops & set(sys.stdlib_module_names) == set()
+
+
+def test_airflow_s_own_loader_loads_the_plugin_and_nothing_else(project: Path) -> None:
+    plugins = project / "plugins"
+    done = subprocess.run(  # a process of its own: the loader changes sys.modules
+        [sys.executable, "-c", DISCOVERED, str(plugins)], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded, shadowed, modules = done.stdout.strip().splitlines()[-3:]
+    assert loaded == "['handoffs'] {}"
+    assert shadowed == "set()"
+    # The installed distribution's provider metadata is in a package of its own name.
+    assert set(literal_eval(modules)) - {"hooks"} == {"handoff_plugin"}
+
+
+def test_operators_are_imported_by_name() -> None:
+    assert issubclass(CertifyOperator, BaseAsyncOperator)
+    assert CertifyOperator.__module__ == "operators.certify"
