@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
-from launch.laboratory import effects, rule_text, running_airflow, webinar
 from benchmarks.figure import Figure, percentile
+from launch.laboratory import effects, rule_text, running_airflow, webinar
 
 SINGLE, TEN, SUDDEN = 20, 2, 5
 """How many occasions each figure is taken from (ten rules are due at each of the second kind)."""

@@ -7,6 +7,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+from benchmarks.figure import Figure
+from benchmarks.ledger import fresh_ledger
+from benchmarks.throughput import ListedSource
 from handoff.delivery.desk import Desk, LimiterOf
 from handoff.delivery.moment import attend, first_look
 from handoff.delivery.worker import Worker
@@ -16,12 +19,8 @@ from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.rule import Rule
 from handoff.target import Target
-from sandbox import Sandbox, credentials
-
-from benchmarks.figure import Figure
-from benchmarks.ledger import fresh_ledger
-from benchmarks.throughput import ListedSource
 from hooks.activecampaign_target import ActiveCampaignTarget
+from sandbox import Sandbox, credentials
 
 LIMIT, COUNT, WORKERS = 5, 100, 2
 RULE = Rule.model_validate({

@@ -10,6 +10,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
+from benchmarks.figure import Figure
+from benchmarks.ledger import fresh_ledger
 from handoff.delivery.desk import Desk, LimiterOf
 from handoff.delivery.moment import attend, first_look
 from handoff.delivery.worker import Worker
@@ -20,9 +22,6 @@ from handoff.planner import record
 from handoff.registration import Registration, Roster
 from handoff.rule import Rule
 from handoff.target import Target
-
-from benchmarks.figure import Figure
-from benchmarks.ledger import fresh_ledger
 from hooks.klicktipp_target import KlickTippTarget
 
 LATENCY_SECONDS = 0.02
@@ -70,7 +69,8 @@ def _figure(count: int, bar: float) -> Figure:
     with fresh_ledger() as url:
         command = [sys.executable, "-m", "benchmarks.slow_target", str(LATENCY_SECONDS)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as target:
-            assert target.stdin and target.stdout
+            assert target.stdin
+            assert target.stdout
             seconds = asyncio.run(_deliver(url, int(target.stdout.readline()), count))
             target.stdin.close()
             handed_over = json.loads(target.stdout.readline())

@@ -6,18 +6,19 @@ import asyncio
 import time
 
 import psutil
-from handoff.ledger.connect import open_ledger_async
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from benchmarks.figure import Figure
 from benchmarks.ledger import fresh_ledger
+from handoff.ledger.connect import open_ledger_async
 from triggers.doorbell import Chime, DoorbellTrigger
 
 COUNT, LOOKS, RULES = 100_000, 50, 10
 FILL = text("""
     WITH occasion AS (
-        INSERT INTO handoff.occasions (source, account, key, series, title, anchors, timezone, facts, cancelled, changed)
+        INSERT INTO handoff.occasions
+            (source, account, key, series, title, anchors, timezone, facts, cancelled, changed)
         SELECT 'webinaris', 'bench', number::text, 's', 't', '{}', 'Europe/Berlin', '{}', false, 0
         FROM generate_series(1, :count) AS number RETURNING id
     )

@@ -48,6 +48,13 @@ class AirflowApi:
         """
         return self._call("POST", path, json=body)
 
+    def patch(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer of ``PATCH /api/v2/<path>``.
+
+        :raises requests.RequestException: when it cannot be had.
+        """
+        return self._call("PATCH", path, json=body)
+
     def dags(self) -> dict[str, bool]:
         """Return the ids of the known DAGs, and whether each is paused.
 

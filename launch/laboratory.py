@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+
 from launch.settings import CHECKOUT, Settings
 from launch.stack import Stack
 

@@ -26,6 +26,7 @@ PATIENCE_SECONDS, PATIENCE_SECONDS_EACH = 60.0, 0.1
 SETTLING_SECONDS = 2.0
 """How long after the last arrival a doubled effect may still show."""
 REQUEST_SECONDS = 10.0
+PROGRESS_SECONDS = 2.0
 DAGS_SECONDS = 90.0
 WATCH = "watch_webinaris"
 
@@ -53,7 +54,7 @@ class MainJob:
         self._stack, self._progress = stack, progress
         self._session = requests.Session()
         self._session.trust_env = False
-        self._arrived = 0
+        self._arrived, self._told = 0, 0.0
 
     def run(self) -> Outcome:
         """Return when everything has arrived, or when it is too late for it.
@@ -121,8 +122,8 @@ class MainJob:
 
     def _complete(self, wanted: list[Wanted], ledger: Ledger) -> bool:
         comparison = self._compare(wanted)
-        if comparison.delivered > self._arrived:
-            self._arrived = comparison.delivered
+        if comparison.delivered > self._arrived and time.monotonic() - self._told >= PROGRESS_SECONDS:
+            self._arrived, self._told = comparison.delivered, time.monotonic()
             self._progress(f"{comparison.delivered} of {len(wanted)} effects have arrived")
         return not comparison.missing and ledger.open_effects() == 0
 

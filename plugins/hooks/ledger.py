@@ -15,6 +15,8 @@ from handoff.errors import LedgerError
 from handoff.ledger.connect import DRIVER, migrate, open_ledger, open_ledger_async
 
 DEFAULT_PORT = 5432
+REFUSALS = ("authentication", "authentifizierung", "no password supplied", "pg_hba.conf", 'role "', "rolle »")
+"""Words, English and German, by which a server turns credentials away: libpq passes no code on."""
 
 
 class LedgerHook(BaseHook):
@@ -62,7 +64,7 @@ class LedgerHook(BaseHook):
                 ready = connection.execute(text("SELECT to_regclass('handoff.alembic_version') IS NOT NULL")).scalar()
         except OperationalError as error:
             words = str(error.orig).strip()
-            refused = "authentication failed" in words or "no password supplied" in words
+            refused = any(word in words.lower() for word in REFUSALS)
             return False, f"{'Wrong credentials' if refused else 'Cannot connect'}: {words}"
         except SQLAlchemyError as error:
             return False, f"Cannot connect: {error}"
@@ -74,12 +76,16 @@ class LedgerHook(BaseHook):
 def url_of(connection: Any) -> str:
     """Return the database URL that an Airflow connection describes.
 
-    :raises LedgerError: when it names no database.
+    :raises LedgerError: when it names no database, or its extra fields cannot be used.
     """
     if not connection.schema:
         raise LedgerError(f"connection {connection.conn_id}: the database's name (Schema) is missing")
     # Decoded here because ``extra_dejson`` may not be used in async tasks.
-    query = dict(parse_qsl(json.loads(connection.extra or "{}").get("options") or ""))
+    try:
+        query = dict(parse_qsl(json.loads(connection.extra or "{}").get("options") or ""))
+    except (ValueError, AttributeError):
+        words = 'the extra fields must be a JSON object such as {"options": "sslmode=require"}'
+        raise LedgerError(f"connection {connection.conn_id}: {words}") from None
     if connection.host:
         query.pop("host", None)
     return URL.create(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from airflow.sdk.definitions.context import Context
 
 from handoff.delivery.worker import Worker
+from handoff.ledger import rule_versions
 from handoff.rule import Rule
 from operators.deliver import fail_if_stopped
 from operators.rule_operator import RuleOperator
@@ -22,6 +23,10 @@ class SettleOperator(RuleOperator):
         """Settle; what needs longer stays in the ledger and rings the bell when it is ready."""
         rule = Rule.model_validate(self.rule)
         async with open_engine(self.ledger_conn_id, connections=6) as engine, open_desk(engine) as desk:
-            worker = Worker(engine, rule.order_group, worker_owner(), desk)
-            await worker.run(horizon=HORIZON_SECONDS)
-        fail_if_stopped(worker)
+            async with engine.connect() as connection:
+                groups = await rule_versions.order_groups(connection, rule)
+            workers = [Worker(engine, group, worker_owner(), desk) for group in groups]
+            for worker in workers:
+                await worker.run(horizon=HORIZON_SECONDS)
+        for worker in workers:
+            fail_if_stopped(worker)

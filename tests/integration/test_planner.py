@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.occasion import Occasion
 from handoff.planner import Planned, plan_new_rules, record, record_one
 from handoff.rule import Rule
-from tests.support.domain import FixedSource, a_rule, an_occasion
 from tests.support.delivery import judge_due
+from tests.support.domain import FixedSource, a_rule, an_occasion
 from tests.support.rows import batches_now, change, rows
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)

@@ -113,7 +113,7 @@ def test_the_image_can_be_built_from_what_the_builder_gets(project, services):
         if not source.startswith("--")
     ]
     ignore = (project / ".dockerignore").read_text("utf-8").splitlines()
-    assert {"pyproject.toml", "README.md", "plugins"} == set(copied)
+    assert {"pyproject.toml", "README.md", "LICENSE", "plugins"} == set(copied)
     assert ignore.index("*") < min(ignore.index(f"!{source}") for source in copied)
     assert {line for line in ignore if line.startswith("!")} == {f"!{source}" for source in copied}
     assert all((project / source).exists() for source in copied)

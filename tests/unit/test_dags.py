@@ -80,7 +80,7 @@ def test_a_rule_s_dag_is_started_by_its_own_doorbell(project: Path) -> None:
     dag = parsed(project).dags["handoff_webinar_attended"]
     [asset] = dag.schedule
     [watcher] = asset.watchers
-    assert (asset.name, asset.uri) == ("handoff_webinar_attended", "handoff://webinar_attended")
+    assert (asset.name, asset.uri) == ("handoff_webinar_attended", "handoff://webinar_attended/")
     path = f"{DoorbellTrigger.__module__}.{DoorbellTrigger.__qualname__}"
     assert watcher.trigger.serialize()[0] == path
     assert watcher.trigger.serialize()[1]["rule_id"] == "webinar_attended"

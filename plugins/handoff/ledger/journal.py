@@ -7,7 +7,6 @@ what became of it follows. Many lanes share one transaction, in the order in whi
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.errors import LedgerError
+from handoff.ledger.storable import storable_json
 
 GATHER_SECONDS = 0.004
 """How long the first to speak waits for others to share its transaction."""
@@ -176,10 +176,10 @@ class Journal:
                 {"effect_id": o.effect_id, "state": o.state, "reason": o.reason, "proof": o.proof}
                 for o in group.outcomes.values()
             ]
-            await connection.execute(OUTCOMES, owner | {"outcomes": json.dumps(rows)})
+            await connection.execute(OUTCOMES, owner | {"outcomes": storable_json(rows)})
         if group.stops:
             rows = [{"handoff_id": h, "state": state, "reason": reason} for h, state, reason in group.stops]
-            await connection.execute(STOPS, owner | {"stops": json.dumps(rows)})
+            await connection.execute(STOPS, owner | {"stops": storable_json(rows)})
         granted: set[int] = set()
         if group.intents:
             result = await connection.execute(INTENTS, owner | {"intents": list(group.intents)})
@@ -189,5 +189,5 @@ class Journal:
                 {"lane_id": r.lane_id, "revision": r.revision, "seconds": r.seconds, "held": r.held}
                 for r in group.releases
             ]
-            await connection.execute(RELEASES, owner | {"releases": json.dumps(rows)})
+            await connection.execute(RELEASES, owner | {"releases": storable_json(rows)})
         return granted

@@ -15,6 +15,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger.schema import Event, OccasionRow
+from handoff.ledger.storable import storable
 from handoff.occasion import Occasion
 
 
@@ -33,13 +34,13 @@ def _anchors(occasion: Occasion) -> dict[str, str]:
 
 def _payload(occasion: Occasion) -> dict[str, Any]:
     return {
-        "title": occasion.title,
+        "title": storable(occasion.title),
         "series": occasion.series,
         "anchors": _anchors(occasion),
         "timezone": occasion.timezone,
         "cancelled": occasion.cancelled,
         "changed": occasion.changed,
-        "facts": occasion.facts,
+        "facts": storable(occasion.facts),
     }
 
 
@@ -78,15 +79,7 @@ async def take_over(connection: AsyncConnection, occasion: Occasion) -> KnownOcc
 
     :returns: the occasion with its new version, or ``None`` when the report is older than what is known.
     """
-    values = {
-        "series": occasion.series,
-        "title": occasion.title,
-        "anchors": _anchors(occasion),
-        "timezone": occasion.timezone,
-        "facts": occasion.facts,
-        "cancelled": occasion.cancelled,
-        "changed": occasion.changed,
-    }
+    values = _payload(occasion)
     statement = (
         insert(OccasionRow)
         .values(source=occasion.source, account=occasion.account, key=occasion.key, **values)

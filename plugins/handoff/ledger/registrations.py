@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.registration import Presence, Registration, Roster
+from handoff.ledger.storable import storable_json
 
 LANGUAGES = {"de", "en"}
 WRITTEN_AT_ONCE = 1000
@@ -107,7 +107,7 @@ async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -
     found = [*map(_entry, roster.registrations), *(_unreadable(ref, roster.read_at) for ref in roster.unreadable)]
     entries = sorted({entry["ref"]: entry for entry in found}.values(), key=itemgetter("key", "ref"))
     for start in range(0, len(entries), WRITTEN_AT_ONCE):
-        chunk = json.dumps(entries[start : start + WRITTEN_AT_ONCE])
+        chunk = storable_json(entries[start : start + WRITTEN_AT_ONCE])
         await connection.execute(STORE, {"entries": chunk, "occasion_id": occasion_id, "read_at": roster.read_at})
 
 

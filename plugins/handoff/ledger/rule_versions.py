@@ -19,6 +19,9 @@ FIND = text("SELECT version FROM handoff.rule_versions WHERE rule_id = :rule_id 
 LOAD = text("SELECT spec FROM handoff.rule_versions WHERE rule_id = :rule_id AND version = :version")
 
 
+GROUPS = text("SELECT DISTINCT spec ->> 'order_group' FROM handoff.rule_versions WHERE rule_id = :rule_id")
+
+
 async def pin(connection: AsyncConnection, rule: Rule) -> int:
     """Store the rule as it is now, once per content, and return its version."""
     parameters = {"rule_id": rule.id, "hash": rule.spec_hash, "spec": rule.model_dump_json()}
@@ -27,6 +30,12 @@ async def pin(connection: AsyncConnection, rule: Rule) -> int:
         return int(version)
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:rule_id))"), {"rule_id": rule.id})
     return int((await connection.execute(PIN, parameters)).scalar_one())
+
+
+async def order_groups(connection: AsyncConnection, rule: Rule) -> list[str]:
+    """Return every group in whose lanes the rule may have work: its own first, then those it had before."""
+    former = set((await connection.execute(GROUPS, {"rule_id": rule.id})).scalars())
+    return [rule.order_group, *sorted(former - {rule.order_group})]
 
 
 async def load(connection: AsyncConnection, rule_id: str, version: int) -> Rule:

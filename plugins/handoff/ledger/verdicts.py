@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.rule import Rule
+from handoff.ledger.storable import storable_json
 
 
 class Judged(NamedTuple):
@@ -68,7 +68,7 @@ WRITE = text("""
 
 def _steps(rule: Rule) -> str:
     steps = [{"no": number, "step": step.step, "account": step.conn_id} for number, step in enumerate(rule.steps)]
-    return json.dumps(steps)
+    return storable_json(steps)
 
 
 async def write(
@@ -86,7 +86,7 @@ async def write(
     :param read_at: when the facts were read from the source.
     """
     parameters = {
-        "entries": json.dumps([entry._asdict() for entry in judged]),
+        "entries": storable_json([entry._asdict() for entry in judged]),
         "steps": _steps(rule),
         "batch_id": batch_id,
         "order_group": rule.order_group,

@@ -1,0 +1,141 @@
+"""Rules through a real scheduler, triggerer and executor, against the sandbox."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.laboratory import effects, rule_text, running_airflow, webinar
+from launch.stack import Stack
+
+pytestmark = pytest.mark.e2e
+
+STEPS = [
+    {"step": "klicktipp.contact"},
+    {"step": "klicktipp.tag", "tag": "everything", "create": True},
+    {"step": "activecampaign.tag", "tag": "everything", "create": True},
+    {"step": "email", "template": "webinar_attended"},
+]
+PEOPLE, SOON, LATER = 8, 22.0, 3600.0
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Stack, float]]:
+    rules = {
+        "everything": rule_text("everything", "E", steps=STEPS),
+        "cancelled": rule_text("cancelled", "C"),
+        "moved": rule_text("moved", "M"),
+    }
+    webinars = [
+        webinar("E", [{"id": "everything", "start": -3600, "end": SOON}], people=PEOPLE),
+        webinar("C", [{"id": "cancelled", "start": -3600, "end": SOON, "cancelled_at": 12}], people=3),
+        webinar(
+            "M", [{"id": "moved", "start": -3600, "end": LATER, "moved": {"at": 14, "start": -3600, "end": SOON}}],
+            people=3,
+        ),
+    ]  # fmt: skip
+    with running_airflow(rules, webinars) as (stack, began):
+        yield stack, began
+
+
+def eventually(probe: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Return the probe's first true answer."""
+    deadline = time.monotonic() + seconds
+    while not (answer := probe()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.5)
+    return answer
+
+
+def of_date(stack: Stack, date_id: str) -> list[dict[str, Any]]:
+    return [effect for effect in effects(stack) if effect["contact"].endswith(f"@{date_id}.example.org")]
+
+
+def runs(stack: Stack, rule_id: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stack.api.get(f"dags/handoff_{rule_id}/dagRuns")["dag_runs"]
+    return found
+
+
+def test_everybody_gets_every_step_once_in_order_and_on_time(running: tuple[Stack, float]) -> None:
+    stack, began = running
+    found = eventually(lambda: [] if len(mails(stack)) < PEOPLE else of_date(stack, "everything"))
+    done = Counter((effect["contact"], effect["system"], effect["action"]) for effect in found)
+    for contact in {effect["contact"] for effect in found}:
+        mine = [(e["system"], e["action"]) for e in found if e["contact"] == contact]
+        assert mine[:2] == [("klicktipp", "contact"), ("klicktipp", "tag")]
+        assert mine[-2:] == [("activecampaign", "tag"), ("email", "mail")]
+        assert done[contact, "klicktipp", "tag"] == done[contact, "activecampaign", "tag"] == 1
+        assert done[contact, "email", "mail"] == 1
+    assert min(effect["at"] for effect in found) >= began + SOON
+
+
+def mails(stack: Stack) -> list[dict[str, Any]]:
+    return [effect for effect in of_date(stack, "everything") if effect["system"] == "email"]
+
+
+def test_the_run_ends_well_and_writes_an_even_certificate(running: tuple[Stack, float]) -> None:
+    stack, _ = running
+    run = eventually(lambda: next((r for r in runs(stack, "everything") if r["state"] == "success"), None))
+    path = f"dags/handoff_everything/dagRuns/{run['dag_run_id']}/taskInstances"
+    tasks = {task["task_id"]: task["state"] for task in stack.api.get(path)["task_instances"]}
+    assert tasks == dict.fromkeys(("gather", "deliver", "settle", "certify"), "success")
+    figures = stack.api.get(f"{path}/certify/xcomEntries/return_value")["value"]
+    (certificate,) = figures if isinstance(figures, list) else json.loads(figures)
+    assert (certificate["listed"], certificate["handled"], certificate["pending"]) == (PEOPLE, PEOPLE, 0)
+
+
+def test_a_cancelled_webinar_hands_nobody_over(running: tuple[Stack, float]) -> None:
+    stack, began = running
+    time.sleep(max(0.0, began + SOON + 10 - time.time()))
+    assert of_date(stack, "cancelled") == []
+
+
+def test_a_moved_webinar_is_handed_over_at_its_new_time(running: tuple[Stack, float]) -> None:
+    stack, began = running
+    tagged = eventually(lambda: [e for e in of_date(stack, "moved") if e["action"] == "tag"])
+    assert min(effect["at"] for effect in tagged) >= began + SOON
+    assert max(Counter(effect["contact"] for effect in tagged).values()) == 1
+
+
+def test_one_contact_can_be_handed_over_by_hand(running: tuple[Stack, float]) -> None:
+    stack, _ = running
+    form = {
+        "mode": "one_contact", "email": "Chefin@Meine-Firma.example.org", "first_name": "Käthe", "language": "de",
+        "occasion_title": "Probelauf",
+    }  # fmt: skip
+    stack.api.post("dags/handoff_everything/dagRuns", {"logical_date": None, "conf": form})
+    def got() -> list[dict[str, Any]]:
+        return [e for e in effects(stack) if e["contact"] == "chefin@meine-firma.example.org"]
+
+    found = eventually(lambda: got() if len([e for e in got() if e["system"] == "email"]) else [])
+    assert [e["system"] for e in found if e["action"] in {"tag", "mail"}] == ["klicktipp", "activecampaign", "email"]
+    assert "Probelauf" in found[-1]["detail"]["subject"]
+
+
+def test_an_address_that_cannot_be_used_fails_clearly(running: tuple[Stack, float]) -> None:
+    stack, _ = running
+    form = {"mode": "one_contact", "email": "nicht@eine@adresse"}
+    run = stack.api.post("dags/handoff_everything/dagRuns", {"logical_date": None, "conf": form})
+    path = f"dags/handoff_everything/dagRuns/{run['dag_run_id']}"
+    eventually(lambda: stack.api.get(path)["state"] == "failed")
+    assert "invalid_email" in task_logs(stack, run["dag_run_id"])
+
+
+def test_no_contact_data_in_task_logs(running: tuple[Stack, float]) -> None:
+    stack, _ = running
+    written = "".join(path.read_text(encoding="utf-8") for path in (stack.settings.logs / "tasks").rglob("*.log"))
+    assert "certify" in written
+    # A trigger form's values are the operator's own entry and belong to Airflow's record of the run.
+    assert "@everything.example.org" not in written
+    assert "klicktipp-sandbox" not in written
+
+
+def task_logs(stack: Stack, run_id: str) -> str:
+    folders = Path(stack.settings.logs / "tasks").glob(f"**/run_id={run_id}")
+    return "".join(path.read_text(encoding="utf-8") for folder in folders for path in folder.rglob("*.log"))
