@@ -51,7 +51,7 @@ async def _deliver(url: str) -> tuple[list[float], int]:
     async with Sandbox() as sandbox:
         connection = SimpleNamespace(
             host=f"{sandbox.http_url}/activecampaign", schema=None, port=None, login=None,
-            password=credentials.ACTIVECAMPAIGN_TOKEN, extra=None,
+            password=credentials.ACTIVECAMPAIGN_TOKEN, extra='{"bulk_threshold": 0}',
         )  # fmt: skip
 
         async def opener(account: str, step: str, limiter_of: LimiterOf) -> Target:

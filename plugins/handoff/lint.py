@@ -15,7 +15,6 @@ from handoff.rule_problem import RuleProblem
 from handoff.steps import Email, Step
 from handoff.template_check import check_text
 
-
 CheckMessage = Callable[[str, tuple[str, ...]], list[str]]
 CheckText = Callable[[str], list[str]]
 

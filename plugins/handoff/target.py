@@ -54,6 +54,13 @@ class Target(Protocol):
     settling_seconds: float
     """How long the target may take until an effect it accepted can be read back."""
 
+    def coalesces(self, call: Call) -> bool:
+        """Whether the call may leave together with others in one request.
+
+        Then no slot of the account's rate limit is reserved for it alone before it is sent.
+        """
+        ...
+
     async def send(self, call: Call) -> Proof:
         """Carry out the effect once and return its proof.
 

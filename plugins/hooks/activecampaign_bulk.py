@@ -22,7 +22,7 @@ from hooks.protocols.activecampaign_bulk import (
 )
 from hooks.transport import AsyncTransport
 
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.3
 POLL_SECONDS, SLOWEST_POLL_SECONDS = 0.5, 5.0
 PATIENCE_SECONDS = 300.0
 
@@ -65,14 +65,14 @@ class BulkCollector:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self._protocol, self._transport = protocol, transport
-        self._threshold, self._poll, self._patience = threshold, poll, patience
+        self.threshold, self._poll, self._patience = threshold, poll, patience
         self._waiting: list[Waiting] = []
         self._timer: asyncio.TimerHandle | None = None
         self._imports: set[asyncio.Task[None]] = set()
 
     async def send(self, entry: Entry, singly: SendSingly) -> Proof:
         """Carry out one call, in bulk or singly. :raises TargetError: what became of this very call."""
-        if self._threshold:
+        if self.threshold:
             waiting = Waiting(entry, asyncio.get_running_loop().create_future())
             self._enqueue(waiting)
             proof = await waiting.outcome
@@ -95,7 +95,7 @@ class BulkCollector:
         self._timer = None
         present = [waiting for waiting in self._waiting if not waiting.outcome.done()]
         self._waiting = []
-        if len(present) < self._threshold:
+        if len(present) < self.threshold:
             for waiting in present:
                 waiting.settle(None)
             return

@@ -46,6 +46,10 @@ class ActiveCampaignTarget:
         """Return the rate that the connection allows over all workers. :raises WrongCredentials: it is no number."""
         return account_of(conn_id, connection).number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
 
+    def coalesces(self, call: Call) -> bool:
+        """Whether the call may go out in a bulk import."""
+        return self._bulk.threshold > 0 and self._steps.may_be_bulk(call)
+
     async def send(self, call: Call) -> Proof:
         """Carry out the effect once and return its proof. :raises TargetError: see :class:`~handoff.target.Target`."""
         singly = partial(self._send_singly, call)

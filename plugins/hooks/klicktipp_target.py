@@ -40,6 +40,10 @@ class KlickTippTarget:
         account = Account.from_connection(conn_id, connection, DEFAULT_HOST)
         return account.number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
 
+    def coalesces(self, call: Call) -> bool:
+        """Every call is a request of its own."""
+        return False
+
     async def send(self, call: Call) -> Proof:
         """Carry out the effect once and return its proof. :raises TargetError: see :class:`~handoff.target.Target`."""
         return await self._transport.run(self._steps.send(call))

@@ -46,6 +46,10 @@ class MailTarget:
         """
         return cls(Mailbox(conn_id, connection), templates, throttle)
 
+    def coalesces(self, call: Call) -> bool:
+        """Every call is a request of its own."""
+        return False
+
     async def send(self, call: Call) -> Proof:
         """Render the step's message and hand it to the server once.
 

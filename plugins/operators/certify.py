@@ -20,6 +20,17 @@ class CertifyOperator(RuleOperator):
     :returns: the certificates' figures: counts only, no contact data.
     """
 
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Certify, then fail if an earlier task failed, so that the run shows it."""
+        figures: list[dict[str, Any]] = super().execute(context)
+        run_id = context["run_id"]
+        states = context["ti"].get_task_states(dag_id=self.dag_id, run_ids=[run_id])[run_id]
+        failed = sorted(task_id for task_id, state in states.items() if state in {"failed", "upstream_failed"})
+        if failed:
+            words = "what is left stays in the ledger and is taken up by the next bell"
+            raise AirflowFailException(f"{', '.join(failed)} failed, see there; {words}")
+        return figures
+
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
         """Count, write, and fail when somebody is unaccounted for."""
         rule = Rule.model_validate(self.rule)

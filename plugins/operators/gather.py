@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException

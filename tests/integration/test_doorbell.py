@@ -143,7 +143,7 @@ async def test_a_restarted_ledger_is_waited_for(
     assert len(opened) == 2
 
 
-@pytest.mark.parametrize("error", [LedgerError("no database"), OSError("unreachable"), AirflowNotFoundException("no such connection")])
+@pytest.mark.parametrize("error", [LedgerError("no database"), OSError("no way"), AirflowNotFoundException("no such")])
 async def test_a_ledger_that_cannot_be_opened_yet_is_waited_for(
     ledger: AsyncEngine, opened: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery import policy
 from handoff.delivery.worker import Worker
-from handoff.errors import LedgerError, UnknownOutcome, WrongCredentials
+from handoff.errors import LedgerError, RateLimited, Transient, UnknownOutcome, WrongCredentials
 from handoff.ledger import lanes
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
@@ -128,7 +129,8 @@ async def test_the_same_people_judged_again_while_their_lanes_are_worked_in(ledg
     rule, book = a_rule(steps=THREE), Logbook(latency=0.001)
     people = some_registrations(150, before=datetime.now(UTC) - timedelta(hours=3))
     start = datetime.now(UTC) - timedelta(minutes=61)
-    sources = [FixedSource(an_occasion(start=start, key=f"d{n}"), random.Random(n).sample(people, 150)) for n in range(4)]
+    occasions = [an_occasion(start=start, key=f"d{number}") for number in range(4)]
+    sources = [FixedSource(occasion, people) for occasion in occasions]
     desk = desk_of(ledger, {"klicktipp_default": book.target})
 
     async def judge(source: FixedSource) -> None:
@@ -155,7 +157,26 @@ async def test_a_target_that_never_answers_is_given_up(ledger: AsyncEngine, monk
     await asyncio.wait_for(work(ledger, rule, desk_of(ledger, {"klicktipp_default": target})), 20)
     assert target.calls == 2 * policy.MOST_ATTEMPTS
     assert await states(ledger) == {"held": 2, "planned": 4}
-    assert await rows(ledger, "SELECT count(*) FROM handoff.lanes WHERE held LIKE 'gave up after 8 attempts%'") == [(2,)]
+    held = "SELECT count(*) FROM handoff.lanes WHERE held LIKE 'gave up after 8 attempts%'"
+    assert await rows(ledger, held) == [(2,)]
+
+
+async def test_an_outage_is_waited_for(ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "LONGEST_SECONDS", 0.01)
+    failures = itertools.count()
+    rule = a_rule(steps=THREE)
+
+    def down(call: Any) -> Transient | RateLimited | None:
+        number = next(failures)
+        if number >= 40:
+            return None
+        return (Transient, RateLimited)[number % 2](call.step.conn_id, "tag")
+
+    target = MemoryTarget(before=down)
+    await judged(ledger, rule, 2)
+    await work(ledger, rule, desk_of(ledger, {"klicktipp_default": target}))
+    assert await states(ledger) == {"confirmed": 6}
+    assert target.calls == 46
 
 
 async def test_a_target_that_cannot_be_read_is_read_less_and_less(ledger: AsyncEngine) -> None:

@@ -422,7 +422,7 @@ async def test_two_webinars_with_the_same_people_end_at_once(ledger: AsyncEngine
     for number in range(3):
         occasion = ended(key=f"d{number}")
         shifted = [
-            replace(person, registered_at=person.registered_at - timedelta(minutes=(place * 7919 * (number + 1)) % 1201))
+            replace(person, registered_at=person.registered_at - timedelta(minutes=place * 7919 * (number + 1) % 1201))
             for place, person in enumerate(people)
         ]
         sources[occasion.key] = FixedSource(occasion, shifted)

@@ -173,8 +173,8 @@ async def test_what_is_gone_stays_gone_against_older_news_and_comes_back_with_ne
         assert await batches_now(ledger) == [("thanks", "cancelled", END)]
 
 
-CREATED, MOVED, CANCELLED = at(SOON, 1), at(SOON + timedelta(days=1), 2), at(SOON + timedelta(days=1), 3, cancelled=True)
-REVIVED = at(SOON + timedelta(days=2), 4)
+CREATED, MOVED = at(SOON, 1), at(SOON + timedelta(days=1), 2)
+CANCELLED, REVIVED = at(SOON + timedelta(days=1), 3, cancelled=True), at(SOON + timedelta(days=2), 4)
 
 
 def expected_after(events: Sequence[Occasion]) -> list[tuple[str, datetime]]:

@@ -35,6 +35,10 @@ class MemoryTarget:
         self.in_flight, self.most_in_flight = Counter[str](), Counter[str]()
         self._latency, self._before, self._after = latency, before, after
 
+    def coalesces(self, call: Call) -> bool:
+        """Every call is its own."""
+        return False
+
     async def send(self, call: Call) -> Proof:
         """Do it once, or fail as told."""
         self.calls += 1

@@ -119,7 +119,7 @@ def refusing(code: str, words: str) -> Iterator[int]:
     ("code", "words"),
     [
         ("28P01", 'password authentication failed for user "me"'),
-        ("28P01", 'Passwort-Authentifizierung für Benutzer »me« fehlgeschlagen'),
+        ("28P01", "Passwort-Authentifizierung für Benutzer »me« fehlgeschlagen"),
         ("28000", 'no pg_hba.conf entry for host "127.0.0.1", user "me"'),
         ("28000", 'role "me" does not exist'),
     ],

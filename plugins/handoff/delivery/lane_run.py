@@ -119,7 +119,8 @@ class LaneRun:
         rule, _ = await self._desk.batch(effect.batch_id)
         if datetime.now(UTC) > effect.due_at + rule.late_after.elapsed:
             raise Ended("held", "later than the rule's late_after; a person decides")
-        await self._desk.limiter(effect.account).reserve()
+        if not target.coalesces(call):
+            await self._desk.limiter(effect.account).reserve()
         if not await self._journal.intend(effect.id) or not self._fresh():
             raise LeaseLost
         effect.attempts += 1
@@ -137,7 +138,7 @@ class LaneRun:
         raise Parked(max(target.settling_seconds, rest)) from error
 
     def _postpone(self, effect: OpenEffect, error: TargetError) -> NoReturn:
-        """Park the lane after a failure that certainly had no effect."""
+        """Park the lane after a failure that certainly had no effect; ``late_after`` ends the waiting."""
         nothing_open = self._announced or effect.state == "planned"
         self._journal.note(Outcome(effect.id, "planned" if nothing_open else "unknown", str(error)))
         if isinstance(error, WrongCredentials):
@@ -147,8 +148,6 @@ class LaneRun:
             raise Parked(error.retry_after) from error
         if not nothing_open:
             raise Parked(reading_backoff(effect.seconds_since_intent or 0.0)) from error
-        if effect.attempts >= MOST_ATTEMPTS:
-            raise Ended("held", f"gave up after {effect.attempts} attempts: {error}") from error
         raise Parked(backoff(effect.attempts)) from error
 
     def _end(self, effect: OpenEffect, ended: Ended) -> None:

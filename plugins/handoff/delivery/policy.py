@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 MOST_ATTEMPTS = 8
+"""After so many attempts whose outcome was unknown and that had no effect, a person is asked."""
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
 CREDENTIALS_SECONDS = 60.0
 """How long an account's lanes rest after its credentials were not accepted."""
@@ -12,7 +13,7 @@ CREDENTIALS_SECONDS = 60.0
 
 def backoff(attempt: int) -> float:
     """Return the seconds to wait after the ``attempt``-th failure: doubling, capped, with full jitter's upper half."""
-    longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2 ** max(0, attempt - 1))
+    longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(max(0, attempt - 1), 30))
     return longest * random.uniform(0.5, 1.0)
 
 

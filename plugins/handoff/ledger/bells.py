@@ -64,7 +64,7 @@ async def ring(connection: AsyncConnection) -> None:
 
 
 async def due(connection: AsyncConnection, lead: float) -> list[Bell]:
-    """Return the rules with a batch waking within ``lead`` seconds, and the groups whose ready lanes nobody works in."""
+    """Return the rules with a batch waking within ``lead`` seconds, and groups whose ready lanes nobody works in."""
     rows = await connection.execute(DUE, {"lead": lead, "patience": LANE_PATIENCE_SECONDS})
     return [Bell(row.kind, row.name, row.moment) for row in rows]
 

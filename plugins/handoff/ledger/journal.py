@@ -84,7 +84,7 @@ RELEASES = text("""
 """)
 INTENTS = text("""
     UPDATE handoff.effects AS effect
-    SET state = 'sending', intent_at = clock_timestamp(), attempts = effect.attempts + 1
+    SET state = 'sending', intent_at = clock_timestamp(), attempts = LEAST(effect.attempts + 1, 32767)
     FROM handoff.lanes AS lane
     WHERE effect.id = ANY(CAST(:intents AS bigint[])) AND effect.state = 'planned' AND lane.id = effect.lane_id
       AND lane.lease_owner = :owner AND lane.leased_until > clock_timestamp()

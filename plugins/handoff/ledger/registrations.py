@@ -12,8 +12,8 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.contact import Contact, UnusableAddress, normalise_email
-from handoff.registration import Presence, Registration, Roster
 from handoff.ledger.storable import storable_json
+from handoff.registration import Presence, Registration, Roster
 
 LANGUAGES = {"de", "en"}
 WRITTEN_AT_ONCE = 1000

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.rule import Rule
 from handoff.ledger.storable import storable_json
+from handoff.rule import Rule
 
 
 class Judged(NamedTuple):

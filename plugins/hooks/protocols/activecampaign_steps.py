@@ -53,6 +53,13 @@ class ActiveCampaignSteps:
                 return self._subscribe_seen(step, call)
         raise self._foreign(call)
 
+    @staticmethod
+    def may_be_bulk(call: Call) -> bool:
+        """Whether a bulk import could carry out the effect (see :meth:`bulk_entry`)."""
+        return isinstance(call.step, ActiveCampaignContact) or (
+            isinstance(call.step, ActiveCampaignTag) and call.step.bulk == "auto"
+        )
+
     def bulk_entry(self, call: Call) -> Conversation[Entry | None]:
         """Return what a bulk import needs for an effect, or ``None`` when it goes out on its own.
 

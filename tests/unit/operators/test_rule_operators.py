@@ -1,0 +1,75 @@
+"""The operators as Airflow handles them: templates, names, and the bell that started a run."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from handoff.errors import WrongCredentials
+from operators.certify import CertifyOperator
+from operators.deliver import DeliverOperator, _rung_at, fail_if_stopped
+from operators.gather import GatherOperator
+from operators.settle import SettleOperator
+from operators.webinaris import RecordWebinarsOperator, WebinarisCursorOperator
+from operators.work import run_owner, worker_owner
+from tests.support.domain import a_rule
+
+RULE = a_rule().model_dump(mode="json")
+
+
+@pytest.mark.parametrize("operator", [GatherOperator, DeliverOperator, SettleOperator, CertifyOperator])
+def test_every_template_field_is_an_attribute_of_the_same_name(operator: Any) -> None:
+    made = operator(task_id="task", rule=RULE, ledger_conn_id="my_ledger")
+    assert {"rule", "ledger_conn_id"} <= set(operator.template_fields)
+    assert {name: getattr(made, name) for name in ("rule", "ledger_conn_id")} == {
+        "rule": RULE, "ledger_conn_id": "my_ledger"
+    }  # fmt: skip
+    assert operator.template_fields_renderers == {"rule": "json"}
+
+
+@pytest.mark.parametrize("operator", [WebinarisCursorOperator, RecordWebinarsOperator])
+def test_watching_operators_name_their_connections(operator: Any) -> None:
+    made = operator(task_id="task", webinaris_conn_id="w", ledger_conn_id="l")
+    assert [getattr(made, name) for name in operator.template_fields] == ["w", "l"]
+
+
+def test_a_shard_is_a_template_field_so_that_the_ui_shows_it() -> None:
+    assert "shard" in DeliverOperator.template_fields
+    assert DeliverOperator(task_id="deliver", rule=RULE, shard=3).shard == 3
+
+
+def test_the_tasks_of_a_run_share_its_name_and_no_two_workers_share_one() -> None:
+    context: Any = {"dag": SimpleNamespace(dag_id="handoff_r"), "run_id": "run-1"}
+    assert run_owner(context) == run_owner(dict(context)) == "run/handoff_r/run-1"
+    assert len({worker_owner() for _ in range(100)}) == 100
+
+
+def events(*payloads: Any) -> Any:
+    return {"triggering_asset_events": {"asset": [SimpleNamespace(extra=extra) for extra in payloads]}}
+
+
+@pytest.mark.parametrize(
+    ("context", "rung_at"),
+    [
+        ({}, None),
+        ({"triggering_asset_events": None}, None),
+        (events(), None),
+        (events({}), None),
+        (events({"payload": None}), None),
+        (events({"from_trigger": True, "payload": {"rule_id": "r", "rung_at": 7.5}}), 7.5),
+        (events({"payload": {"rung_at": 9.0}}, {"payload": {"rung_at": 8.0}}, {"payload": {}}), 8.0),
+    ],
+)
+def test_when_the_bell_of_a_run_rang(context: Any, rung_at: float | None) -> None:
+    assert _rung_at(context) == rung_at
+
+
+def test_wrong_credentials_fail_the_task_by_name() -> None:
+    stopped = {"klicktipp_default": WrongCredentials("klicktipp_default", "log in")}
+    worker: Any = SimpleNamespace(stopped=stopped)
+    with pytest.raises(AirflowFailException, match="klicktipp_default: log in: the credentials"):
+        fail_if_stopped(worker)
+    fail_if_stopped(SimpleNamespace(stopped={}))  # type: ignore[arg-type]
