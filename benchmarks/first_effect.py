@@ -21,7 +21,7 @@ LAST = SUDDEN_FROM + SUDDEN * 8.0 + 15.0
 
 HEARD = """
     SELECT occasion_key, extract(epoch FROM max(received_at)) FROM handoff.inbox
-    WHERE occasion_key LIKE '%%sudden%%' GROUP BY occasion_key HAVING count(*) > 1
+    WHERE occasion_key LIKE 'sudden%' GROUP BY occasion_key HAVING count(*) > 1
 """
 
 
@@ -34,7 +34,8 @@ def first_effect() -> list[Figure]:
         time.sleep(max(0.0, began + LAST - time.time()))
         firsts = _firsts(effects(stack))
         with psycopg.connect(stack.ledger_url.replace("+psycopg", "")) as connection:
-            heard = {key: float(at) for key, at in connection.execute(HEARD).fetchall()}
+            # Every run gives its dates ids of their own: the scenario's id and a suffix.
+            heard = {key.partition("-")[0]: float(at) for key, at in connection.execute(HEARD).fetchall()}
     single = [firsts["single", d["id"]] - began - d["end"] for d in _single() if ("single", d["id"]) in firsts]
     ten = [
         firsts[rule, d["id"]] - began - d["end"] for d in _ten() for rule in TEN_RULES if (rule, d["id"]) in firsts

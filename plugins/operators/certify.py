@@ -22,7 +22,7 @@ class CertifyOperator(RuleOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Certify, then fail if an earlier task failed, so that the run shows it."""
-        figures: list[dict[str, Any]] = super().execute(context)
+        figures: list[dict[str, Any]] = super().execute(context)  # type: ignore[no-untyped-call]
         run_id = context["run_id"]
         states = context["ti"].get_task_states(dag_id=self.dag_id, run_ids=[run_id])[run_id]
         failed = sorted(task_id for task_id, state in states.items() if state in {"failed", "upstream_failed"})

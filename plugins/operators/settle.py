@@ -16,8 +16,7 @@ HORIZON_SECONDS = 30.0
 
 
 class SettleOperator(RuleOperator):
-    """Goes on with lanes that had to wait: unknown outcomes are read back, transient failures tried again.
-    """
+    """Goes on with lanes that had to wait: unknown outcomes are read back, transient failures tried again."""
 
     async def aexecute(self, context: Context) -> None:
         """Settle; what needs longer stays in the ledger and rings the bell when it is ready."""

@@ -41,7 +41,7 @@ class DoorbellTrigger(BaseEventTrigger):
     """
 
     def __init__(self, rule_id: str, order_group: str, ledger_conn_id: str = LedgerHook.default_conn_name) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rule_id, self.order_group, self.ledger_conn_id = rule_id, order_group, ledger_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -82,7 +82,8 @@ class DoorbellTrigger(BaseEventTrigger):
             mine = [bell.moment for bell in ringing if bell.name == self._name(bell)]
             if mine:
                 moment = min(mine).isoformat()
-                yield TriggerEvent({"rule_id": self.rule_id, "moment": moment, "rung_at": time.time()})
+                payload = {"rule_id": self.rule_id, "moment": moment, "rung_at": time.time()}
+                yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
 
     def _name(self, bell: Bell) -> str:
         return self.rule_id if bell.kind == "batch" else self.order_group

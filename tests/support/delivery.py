@@ -54,5 +54,5 @@ async def work(engine: AsyncEngine, rule: Rule, desk: Desk, *, horizon: float = 
 async def states(engine: AsyncEngine) -> dict[str, int]:
     """Return how many effects are in which state."""
     async with engine.connect() as connection:
-        rows = await connection.execute(text("SELECT state, count(*) FROM handoff.effects GROUP BY state"))
-        return {state: count for state, count in rows}
+        rows = await connection.execute(text("SELECT state, count(*) AS effects FROM handoff.effects GROUP BY state"))
+        return {row["state"]: row["effects"] for row in rows.mappings()}

@@ -134,7 +134,7 @@ class LaneRun:
         if not self._announced:
             rest = reading_backoff(effect.seconds_since_intent or 0.0)
         else:
-            rest = backoff(effect.attempts - 1) if effect.attempts > 1 else 0.0
+            rest = backoff(effect.attempts - 2) if effect.attempts > 2 else 0.0
         raise Parked(max(target.settling_seconds, rest)) from error
 
     def _postpone(self, effect: OpenEffect, error: TargetError) -> NoReturn:

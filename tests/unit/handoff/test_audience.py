@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from handoff.audience import Audience, Judgement, judge
-from handoff.registration import Presence, Registration
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handoff.audience import Audience, Judgement, judge
+from handoff.registration import Presence, Registration
 
 START = datetime(2026, 3, 24, 18, tzinfo=UTC)
 END = START + timedelta(minutes=100)

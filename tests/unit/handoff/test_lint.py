@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from handoff.lint import lint
 
 INCLUDE = Path(__file__).parents[3] / "include"

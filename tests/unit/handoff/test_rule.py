@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
+
 from handoff.audience import Audience
 from handoff.occasion import Occasion
 from handoff.rule import Rule
 from handoff.rule_file import load_folder
 from handoff.rule_page import doc_md
-from pydantic import ValidationError
 
 SHIPPED = Path(__file__).parents[3] / "include" / "handoffs"
 MINIMAL: dict[str, Any] = {

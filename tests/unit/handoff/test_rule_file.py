@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from handoff.rule_file import RuleFileError, load, load_folder, load_paths
-from handoff.rule_problem import RuleProblem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from handoff.rule_file import RuleFileError, load, load_folder, load_paths
+from handoff.rule_problem import RuleProblem
 
 GOOD = """\
 id: thanks

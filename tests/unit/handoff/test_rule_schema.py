@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+
 from handoff.rule import Rule
 from handoff.rule_document import Document
 from handoff.rule_errors import STEPS
 from handoff.rule_schema import rule_schema, rule_schema_text
-from jsonschema import Draft202012Validator
 
 SHIPPED = Path(__file__).parents[3] / "include" / "handoffs"
 

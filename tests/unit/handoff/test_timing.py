@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from handoff.timing import Span, UnknownZone, When
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+
+from handoff.timing import Span, UnknownZone, When
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kolkata", "UTC")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from handoff.errors import WrongCredentials
@@ -16,6 +19,8 @@ from operators.settle import SettleOperator
 from operators.webinaris import RecordWebinarsOperator, WebinarisCursorOperator
 from operators.work import run_owner, worker_owner
 from tests.support.domain import a_rule
+from tests.support.targets import MemoryTarget
+from tests.support.tasks import Vendors, context_of
 
 RULE = a_rule().model_dump(mode="json")
 
@@ -73,3 +78,17 @@ def test_wrong_credentials_fail_the_task_by_name() -> None:
     with pytest.raises(AirflowFailException, match="klicktipp_default: log in: the credentials"):
         fail_if_stopped(worker)
     fail_if_stopped(SimpleNamespace(stopped={}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("state", "fails"), [("success", False), ("failed", True), ("upstream_failed", True)])
+def test_the_last_task_shows_that_an_earlier_one_failed(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch, state: str, fails: bool
+) -> None:
+    Vendors(monkeypatch, ledger_url, MemoryTarget(), None)
+    states = {"run-1": {"gather": "success", "deliver_0": state, "settle": "success", "certify": "running"}}
+    task_instance = SimpleNamespace(get_task_states=lambda **_: states)
+    context = context_of(a_rule()) | {"ti": task_instance, "task_instance": task_instance}
+    dag = DAG("handoff_r", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC))
+    operator = CertifyOperator(task_id="certify", rule=RULE, dag=dag)
+    with pytest.raises(AirflowFailException, match="deliver_0") if fails else nullcontext():
+        assert operator.execute(context) == []
