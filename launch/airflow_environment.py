@@ -14,7 +14,7 @@ from launch.settings import HOST, LaunchError, Settings, kept_secrets
 FOREIGN = ("AIRFLOW", "HANDOFFS_", "PG", "PYTHON", "_AIRFLOW")
 """Beginnings of variables that would change what Airflow, the ledger or Python do here."""
 KEPT = frozenset({"PYTHONWARNINGS", "PYTHONUTF8"})
-PARALLELISM = 8
+PARALLELISM = 16
 
 # ``airflow standalone`` starts its parts by name and cannot tell them to leave out their log servers,
 # which listen on all interfaces. The UI reads the logs from disk here.

@@ -54,6 +54,13 @@ class Target(Protocol):
     settling_seconds: float
     """How long the target may take until an effect it accepted can be read back."""
 
+    async def prepare(self, step: Step) -> None:
+        """Do ahead of the moment what needs no contact: connect, log in, resolve names; change nothing.
+
+        :raises TargetError: when that cannot be done; the calls will say so themselves.
+        """
+        ...
+
     def coalesces(self, call: Call) -> bool:
         """Whether the call may leave together with others in one request.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Self
 
+from handoff.steps import Step
 from handoff.target import Call, Promise, Proof
 from hooks.account import ConnectionValues
 from hooks.activecampaign import BULK_THRESHOLD, REQUESTS_PER_SECOND, SETTLING_SECONDS, account_of
@@ -45,6 +46,10 @@ class ActiveCampaignTarget:
     def requests_per_second(conn_id: str, connection: ConnectionValues) -> float:
         """Return the rate that the connection allows over all workers. :raises WrongCredentials: it is no number."""
         return account_of(conn_id, connection).number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
+
+    async def prepare(self, step: Step) -> None:
+        """Read the tags. :raises TargetError: see :class:`~handoff.target.Target`."""
+        await self._transport.run(self._steps.protocol.tags.find(getattr(step, "tag", "")))
 
     def coalesces(self, call: Call) -> bool:
         """Whether the call may go out in a bulk import."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
+from handoff.steps import Step
 from handoff.target import Call, Promise, Proof
 from hooks.account import Account, ConnectionValues
 from hooks.klicktipp import DEFAULT_HOST, REQUESTS_PER_SECOND, SETTLING_SECONDS, protocol_of
@@ -39,6 +40,10 @@ class KlickTippTarget:
         """Return the rate that the connection allows over all workers. :raises WrongCredentials: it is no number."""
         account = Account.from_connection(conn_id, connection, DEFAULT_HOST)
         return account.number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
+
+    async def prepare(self, step: Step) -> None:
+        """Log in and read the tags. :raises TargetError: see :class:`~handoff.target.Target`."""
+        await self._transport.run(self._steps.protocol.tags.find(getattr(step, "tag", "")))
 
     def coalesces(self, call: Call) -> bool:
         """Every call is a request of its own."""

@@ -15,7 +15,7 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 from handoff.contact import Contact
 from handoff.errors import Refused, TemplateError, UnknownOutcome, WrongCredentials
 from handoff.messages import Message, Templates, one_line
-from handoff.steps import Email
+from handoff.steps import Email, Step
 from handoff.target import Call, Promise, Proof
 from handoff.templates import variables_of
 from hooks.mail import SENDING, Envelope, Mailbox
@@ -45,6 +45,11 @@ class MailTarget:
         :raises WrongCredentials: when the connection has no usable ``from_email`` in its Extra.
         """
         return cls(Mailbox(conn_id, connection), templates, throttle)
+
+    async def prepare(self, step: Step) -> None:
+        """Connect and log in. :raises TargetError: see :class:`~handoff.target.Target`."""
+        async with self._mailbox.session():
+            pass
 
     def coalesces(self, call: Call) -> bool:
         """Every call is a request of its own."""

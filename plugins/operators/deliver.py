@@ -11,6 +11,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.delivery.desk import Desk
 from handoff.delivery.moment import attend, look_again_seconds
 from handoff.delivery.worker import Worker
 from handoff.errors import HandoffError
@@ -42,13 +43,13 @@ class DeliverOperator(RuleOperator):
         async with open_engine(self.ledger_conn_id, connections=6) as engine, open_desk(engine) as desk:
             worker = Worker(engine, rule.order_group, worker_owner(), desk)
             if self.shard == 0:
-                await self._judge_and_deliver(engine, rule, owner, worker, _rung_at(context))
+                await self._judge_and_deliver(engine, rule, owner, desk, worker, _rung_at(context))
             else:
                 await worker.run(more_to_come=lambda: batches.any_waiting(engine, owner))
         fail_if_stopped(worker)
 
     async def _judge_and_deliver(
-        self, engine: AsyncEngine, rule: Rule, owner: str, worker: Worker, rung_at: float | None
+        self, engine: AsyncEngine, rule: Rule, owner: str, desk: Desk, worker: Worker, rung_at: float | None
     ) -> None:
         async with engine.begin() as connection:
             if rung_at is not None:
@@ -57,7 +58,7 @@ class DeliverOperator(RuleOperator):
             claimed = await batches.claim(connection, rule.id, owner, horizon=horizon)
         sources = Sources()
         lease = asyncio.create_task(self._keep_leases(engine, owner))
-        judging = [asyncio.create_task(self._attend(engine, batch, sources, worker)) for batch in claimed]
+        judging = [asyncio.create_task(self._attend(engine, batch, sources, desk, worker)) for batch in claimed]
 
         async def more_to_come() -> bool:
             return not all(task.done() for task in judging)
@@ -71,10 +72,13 @@ class DeliverOperator(RuleOperator):
             await asyncio.gather(*judging, lease, return_exceptions=True)
             await sources.close()
 
-    async def _attend(self, engine: AsyncEngine, batch: WaitingBatch, sources: Sources, worker: Worker) -> None:
+    async def _attend(
+        self, engine: AsyncEngine, batch: WaitingBatch, sources: Sources, desk: Desk, worker: Worker
+    ) -> None:
         known = batch.occasion.occasion
         try:
-            became = await attend(engine, batch, await sources.of(known.source, known.account), worker.wake)
+            source = await sources.of(known.source, known.account)
+            became = await attend(engine, batch, source, worker.wake, lambda: desk.prepare(batch.id))
         except HandoffError as error:
             self.log.warning("batch %s waits: %s", batch.id, error)
             async with engine.begin() as connection:

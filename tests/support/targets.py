@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from handoff.errors import TargetError, UnknownOutcome
+from handoff.steps import Step
 from handoff.target import Call, Promise, Proof
 
 Fault = Callable[[Call], TargetError | None]
@@ -34,6 +35,9 @@ class MemoryTarget:
         self.calls = 0
         self.in_flight, self.most_in_flight = Counter[str](), Counter[str]()
         self._latency, self._before, self._after = latency, before, after
+
+    async def prepare(self, step: Step) -> None:
+        """Need nothing."""
 
     def coalesces(self, call: Call) -> bool:
         """Every call is its own."""

@@ -66,6 +66,15 @@ class Desk:
             row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
             return await rule_versions.load(connection, row["rule_id"], row["rule_version"]), occasion_from_row(row)
 
+    async def prepare(self, batch_id: int) -> None:
+        """Open the batch's targets and let them connect and resolve names ahead of its moment.
+
+        :raises TargetError: when one of them cannot; its calls will say so themselves.
+        """
+        rule, _ = await self.batch(batch_id)
+        for step in rule.steps:
+            await (await self.target(step.conn_id, step.step)).prepare(step)
+
     async def call(self, effect: OpenEffect, known: dict[str, Any]) -> Call:
         """Return the call that carries out an effect.
 

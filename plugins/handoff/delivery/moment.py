@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -20,9 +20,15 @@ from handoff.rule import Rule
 from handoff.source import Source
 
 LATE = "later than late_after when it could be judged"
+PREPARING = timedelta(seconds=3)
+"""Shorter than vendors keep an idle connection open."""
+CONNECTIONS = 3
 PRESENCE_PATIENCE = timedelta(hours=24)
 LOOK_AGAIN_SECONDS, LONGEST_LOOK_AGAIN_SECONDS = 15.0, 600.0
 FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
+
+
+Prepare = Callable[[], Awaitable[None]]
 
 
 async def first_look(engine: AsyncEngine, batch: WaitingBatch, source: Source) -> int:
@@ -36,32 +42,53 @@ async def first_look(engine: AsyncEngine, batch: WaitingBatch, source: Source) -
     return len(roster.registrations)
 
 
-async def attend(engine: AsyncEngine, batch: WaitingBatch, source: Source, wake: Callable[[], None]) -> str:
+async def attend(
+    engine: AsyncEngine, batch: WaitingBatch, source: Source, wake: Callable[[], None], prepare: Prepare | None = None
+) -> str:
     """Wait for the batch's moment, look at the source once more, and judge the audience for that moment.
 
     :param wake: called whenever effects have become ready.
+    :param prepare: what can be done a little before the moment, so that it need not be done after it.
     :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed`` or ``held``.
     :raises HandoffError: when the source cannot be read; the batch stays waiting.
     """
-    await sleep_until(max(batch.due_at, batch.wake_at))
-    known = batch.occasion.occasion
-    async with engine.begin() as connection:
+    moment, known = max(batch.due_at, batch.wake_at), batch.occasion.occasion
+    await sleep_until(moment - PREPARING)
+    async with engine.connect() as connection:
         rule = await rule_versions.load(connection, batch.rule_id, batch.rule_version)
-        if datetime.now(UTC) > batch.due_at + rule.late_after.elapsed:
-            await batches.close(connection, batch.id, "held", LATE)
-            return "held"
         seen_until = await registrations.read_at(connection, batch.occasion.id)
     since = seen_until - timedelta(seconds=1) if seen_until else None
+    if datetime.now(UTC) < moment - PREPARING / 2:
+        await _prepare(engine, source, known, since, prepare)
+    await sleep_until(moment)
+    if datetime.now(UTC) > batch.due_at + rule.late_after.elapsed:
+        async with engine.begin() as connection:
+            await batches.close(connection, batch.id, "held", LATE)
+        return "held"
     now, roster = await _look(source, known, since)
     if changed := await _follow(engine, known, now):
         return changed
     if not isinstance(roster, Roster):
         raise roster
-    async with engine.begin() as connection:
-        await registrations.store(connection, batch.occasion.id, roster)
+    if roster.registrations or roster.unreadable:
+        async with engine.begin() as connection:
+            await registrations.store(connection, batch.occasion.id, roster)
     if not _complete(rule, batch, roster):
         return await _wait_for_presence(engine, batch)
     return "judged" if await _judge(engine, batch, rule, roster.read_at, wake) else "moved"
+
+
+async def _prepare(
+    engine: AsyncEngine, source: Source, known: Occasion, since: datetime | None, prepare: Prepare | None
+) -> None:
+    """Open the connections that the moment will need; what fails now will say so then."""
+    preparing = [_touch(engine) for _ in range(CONNECTIONS)] + [_look(source, known, since)]
+    await asyncio.gather(*preparing, *([prepare()] if prepare else []), return_exceptions=True)
+
+
+async def _touch(engine: AsyncEngine) -> None:
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SELECT 1")
 
 
 async def _look(
