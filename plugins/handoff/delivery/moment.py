@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -82,6 +83,8 @@ async def _prepare(
     engine: AsyncEngine, source: Source, known: Occasion, since: datetime | None, prepare: Prepare | None
 ) -> None:
     """Open the connections that the moment will need; what fails now will say so then."""
+    # A full collection over everything that was ever imported takes longer than all that is left to do.
+    gc.freeze()
     preparing = [_touch(engine) for _ in range(CONNECTIONS)] + [_look(source, known, since)]
     await asyncio.gather(*preparing, *([prepare()] if prepare else []), return_exceptions=True)
 

@@ -21,6 +21,7 @@ LANES_IN_FLIGHT = 256
 RENEW_SECONDS = 4.0
 SAFETY_SECONDS = 2.0
 LOOK_AGAIN_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
+UNTOLD_SECONDS = 0.5
 
 MoreToCome = Callable[[], Awaitable[bool]]
 
@@ -78,6 +79,8 @@ class Worker:
             self._leased.discard(lane.id)
             if self._ready.qsize() <= self._slots // 2:
                 self._room.set()
+            if not self._leased:
+                self._news.set()
 
     async def _feed(self, horizon: float, more_to_come: MoreToCome | None) -> None:
         """Keep lanes ready for the slots; return when there are none and none is to come."""
@@ -95,7 +98,8 @@ class Worker:
                 await asyncio.sleep(pause)
             elif not taken:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for((self._news if room else self._room).wait(), LOOK_AGAIN_SECONDS)
+                    # Woken when there is news; other workers give lanes back without a word, so look now and then.
+                    await asyncio.wait_for((self._news if room else self._room).wait(), UNTOLD_SECONDS)
 
     async def _pause(self, horizon: float) -> float | None:
         """Return how long to wait for a lane to be ready or free within the horizon, ``None`` when there is none."""

@@ -60,8 +60,9 @@ CLAIM = text("""
     WITH due AS (
         SELECT id FROM handoff.batches
         WHERE rule_id = :rule_id AND state = 'waiting'
-          AND wake_at <= clock_timestamp() + make_interval(secs => :horizon)
-          AND (lease_owner = :owner OR leased_until IS NULL OR leased_until < clock_timestamp())
+          AND (lease_owner = :owner OR (
+            wake_at <= clock_timestamp() + make_interval(secs => :horizon)
+            AND (leased_until IS NULL OR leased_until < clock_timestamp())))
         ORDER BY wake_at, id LIMIT :most FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE handoff.batches AS batch SET lease_owner = :owner,
@@ -131,8 +132,8 @@ async def claim(
 ) -> list[WaitingBatch]:
     """Claim the rule's batches that wake within ``horizon`` seconds, for this owner until the lease ends.
 
-    Claiming again as the same owner returns the same batches, so a later task of a run
-    takes up what an earlier one claimed.
+    Claiming again as the same owner returns the same batches, whatever the horizon is by then, so a
+    later task of a run takes up what an earlier one claimed.
     """
     parameters = {"rule_id": rule_id, "owner": owner, "horizon": horizon, "most": most, "lease": LEASE_SECONDS}
     return [_waiting(row) for row in (await connection.execute(CLAIM, parameters)).mappings()]

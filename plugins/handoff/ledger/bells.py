@@ -12,7 +12,7 @@ CHANNEL = "handoff_bell"
 FIRST_LEAD_SECONDS = 12.0
 LANE_PATIENCE_SECONDS = 2.0
 """A lane that is ready is left for so long to a run that is just coming to it."""
-SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 6.0, 60.0
+SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 12.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
