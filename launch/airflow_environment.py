@@ -78,7 +78,6 @@ def airflow_environment(settings: Settings, socket_folder: str) -> dict[str, str
         # What a killed scheduler or worker leaves is taken up within seconds instead of minutes.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
