@@ -43,7 +43,7 @@ class Limiter:
     """
 
     def __init__(self, engine: AsyncEngine, account: str, rate: float | None) -> None:
-        self._engine, self._account = engine.execution_options(isolation_level="AUTOCOMMIT"), account
+        self._engine, self._account = engine, account
         self._interval = SPACING / rate if rate else 0.0
         self._slots: list[float] = []
         self._waiting = 0
@@ -94,7 +94,8 @@ class Limiter:
             count = 1
         span = count * self._interval + (COLD_SECONDS if cold else 0.0)
         parameters = {"account": self._account, "span": span}
-        async with self._engine.connect() as connection:
+        async with self._engine.connect() as opened:
+            connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
             ahead = float((await connection.execute(RESERVE, parameters)).scalar_one())
         first = time.monotonic() + ahead
         return [first + number * self._interval for number in range(count)]
