@@ -90,7 +90,7 @@ def _form(rule: Rule) -> dict[str, Param]:
             "Audience and moment are then not looked at; the steps go out at once.",
         ),
         "email": Param(
-            None, type=["null", "string"], title="E-mail (E-Mail-Adresse)", section=one, examples=["ich@meine-firma.de"]
+            None, type=["null", "string"], title="E-mail (E-Mail-Adresse)", section=one
         ),
         "first_name": Param(None, type=["null", "string"], title="First name (Vorname)", section=one),
         "last_name": Param(None, type=["null", "string"], title="Last name (Nachname)", section=one),
