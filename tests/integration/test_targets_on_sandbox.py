@@ -89,3 +89,22 @@ async def test_klicktipp_under_faults(ledger: AsyncEngine, sandbox: Sandbox, fau
     tags = Counter(effect.contact for effect in effects if effect.action == "tag")
     assert len(tags) == 60
     assert set(tags.values()) == {1}
+
+
+async def test_what_needs_no_contact_is_done_ahead_and_changes_nothing(ledger: AsyncEngine, sandbox: Sandbox) -> None:
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61), minutes=60)
+    source = FixedSource(occasion, some_registrations(1, before=occasion.anchors["start"]))
+    rule = a_rule(steps=[{"step": "klicktipp.tag", "tag": "Webinar besucht"}, TAGS[0] | {"bulk": "never"}])
+    await plan(ledger, source, [rule], occasion)
+    desk = desk_of(ledger, sandbox)
+    await desk.prepare(1)
+    ahead = sandbox.calls.as_json()
+    assert list(sandbox.effects) == []
+    assert {"POST /account/login", "GET /tag"} <= set(ahead["klicktipp"]["paths"])
+    await judge_due(ledger, rule, source)
+    await work(ledger, rule, desk)
+    await desk.close()
+    after = sandbox.calls.as_json()
+    for path in ("POST /account/login", "GET /tag"):
+        assert after["klicktipp"]["paths"][path] == ahead["klicktipp"]["paths"][path]
+    assert await states(ledger) == {"confirmed": 2}
