@@ -125,3 +125,22 @@ async def test_the_certificate_is_even(ledger: AsyncEngine) -> None:
         after = await certificates.count(connection, batch_id)
     assert (before.listed, before.handled, before.pending, before.even) == (10, 0, 10, True)
     assert (after.listed, after.handled, after.pending, after.effects) == (10, 0, 10, {"held": 10})
+
+
+async def test_what_a_dead_worker_sent_is_read_only_after_the_settling_time(ledger: AsyncEngine) -> None:
+    class Died(Exception):
+        """The worker's end, after the call and before its outcome."""
+
+    def die(call: Call) -> UnknownOutcome:
+        raise Died
+
+    rule, target = a_rule(), MemoryTarget(after=die, settling=0.6, lag=0.4)
+    await judged(ledger, rule, 1)
+    with pytest.raises(Died):
+        await work(ledger, rule, desk_of(ledger, {"klicktipp_default": target}))
+    assert await states(ledger) == {"sending": 1}
+    async with ledger.begin() as connection:
+        await connection.execute(text("UPDATE handoff.lanes SET leased_until = now()"))
+    await work(ledger, rule, desk_of(ledger, {"klicktipp_default": target}))
+    assert await states(ledger) == {"confirmed": 1}
+    assert len(target.effects) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ Fault = Callable[[Call], TargetError | None]
 class MemoryTarget:
     """Keeps effects in the order in which they took place.
 
+    :param lag: seconds until an effect can be read back.
     :param before: error raised before anything is done; :param after: raised after it was done.
     """
 
@@ -28,12 +30,14 @@ class MemoryTarget:
         after: Fault = lambda call: None,
         readable: bool = True,
         settling: float = 0.0,
+        lag: float = 0.0,
     ) -> None:
         self.promise = Promise.SETTLED_BY_READING if readable else Promise.AT_MOST_ONCE
         self.settling_seconds = settling
         self.effects: list[tuple[str, str]] = []
         self.calls = 0
         self.in_flight, self.most_in_flight = Counter[str](), Counter[str]()
+        self._lag, self._done_at = lag, dict[tuple[str, str], float]()
         self._latency, self._before, self._after = latency, before, after
 
     async def prepare(self, step: Step) -> None:
@@ -54,6 +58,7 @@ class MemoryTarget:
                 raise error
             await asyncio.sleep(self._latency)
             self.effects.append((contact, call.key))
+            self._done_at[contact, call.key] = time.monotonic()
             if error := self._after(call):
                 raise error
         finally:
@@ -61,7 +66,9 @@ class MemoryTarget:
         return {"number": len(self.effects)}
 
     async def seen(self, call: Call) -> Proof | None:
-        """Look into the list."""
+        """Look into the list, which shows an effect only some time after it took place."""
+        if time.monotonic() - self._done_at.get((call.contact.email, call.key), 0.0) < self._lag:
+            return None
         return {"seen": True} if (call.contact.email, call.key) in self.effects else None
 
     async def close(self) -> None:
