@@ -24,7 +24,7 @@ def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:
             host=f"{sandbox}/webinaris", password=credentials.WEBINARIS_APIKEY,
         ),
         _connection(
-            "klicktipp_default", "klicktipp", {"timeout": 5, "requests_per_second": 1000, "settling_seconds": 1},
+            "klicktipp_default", "klicktipp", {"timeout": 5, "requests_per_second": 10000, "settling_seconds": 1},
             host=f"{sandbox}/klicktipp",
             login=credentials.KLICKTIPP_USERNAME, password=credentials.KLICKTIPP_PASSWORD,
         ),

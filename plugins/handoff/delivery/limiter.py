@@ -14,6 +14,8 @@ from contextvars import ContextVar
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.ledger.connect import single_statements
+
 SPACING = 1.03
 """Calls are this much further apart than the limit needs: room for a network that is not even."""
 AT_ONCE_SECONDS = 0.25
@@ -87,6 +89,8 @@ class Limiter:
             return self._last
 
     async def _reserve(self) -> list[float]:
+        # Whoever woke at the same time shall share these slots.
+        await asyncio.sleep(0)
         count = max(1, min(self._waiting, math.ceil(AT_ONCE_SECONDS / self._interval)))
         rested = time.monotonic() - self._last > COLD_AFTER_SECONDS
         cold = rested and self._interval > SLOW_INTERVAL_SECONDS
@@ -94,8 +98,7 @@ class Limiter:
             count = 1
         span = count * self._interval + (COLD_SECONDS if cold else 0.0)
         parameters = {"account": self._account, "span": span}
-        async with self._engine.connect() as opened:
-            connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+        async with single_statements(self._engine) as connection:
             ahead = float((await connection.execute(RESERVE, parameters)).scalar_one())
         first = time.monotonic() + ahead
         return [first + number * self._interval for number in range(count)]

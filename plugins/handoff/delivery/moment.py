@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.audience import Audience
 from handoff.delivery.judging import judge_list
+from handoff.delivery.rehearsal import rehearse
 from handoff.ledger import batches, registrations, rule_versions, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.occasion import Occasion
@@ -23,7 +23,6 @@ from handoff.source import Source
 LATE = "later than late_after when it could be judged"
 PREPARING = timedelta(seconds=3)
 """Shorter than vendors keep an idle connection open."""
-CONNECTIONS = 3
 PRESENCE_PATIENCE = timedelta(hours=24)
 LOOK_AGAIN_SECONDS, LONGEST_LOOK_AGAIN_SECONDS = 15.0, 600.0
 FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
@@ -60,7 +59,9 @@ async def attend(
         seen_until = await registrations.read_at(connection, batch.occasion.id)
     since = seen_until - timedelta(seconds=1) if seen_until else None
     if datetime.now(UTC) < moment - PREPARING / 2:
-        await _prepare(engine, source, known, since, prepare)
+        # What fails now will say so then.
+        ahead = [rehearse(engine, batch, rule), _look(source, known, since), *([prepare()] if prepare else [])]
+        await asyncio.gather(*ahead, return_exceptions=True)
     await sleep_until(moment)
     if datetime.now(UTC) > batch.due_at + rule.late_after.elapsed:
         async with engine.begin() as connection:
@@ -77,21 +78,6 @@ async def attend(
     if not _complete(rule, batch, roster):
         return await _wait_for_presence(engine, batch)
     return "judged" if await _judge(engine, batch, rule, roster.read_at, wake) else "moved"
-
-
-async def _prepare(
-    engine: AsyncEngine, source: Source, known: Occasion, since: datetime | None, prepare: Prepare | None
-) -> None:
-    """Open the connections that the moment will need; what fails now will say so then."""
-    # A full collection over everything that was ever imported takes longer than all that is left to do.
-    gc.freeze()
-    preparing = [_touch(engine) for _ in range(CONNECTIONS)] + [_look(source, known, since)]
-    await asyncio.gather(*preparing, *([prepare()] if prepare else []), return_exceptions=True)
-
-
-async def _touch(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
-        await connection.exec_driver_sql("SELECT 1")
 
 
 async def _look(
@@ -160,9 +146,11 @@ async def _judge(
         async with engine.begin() as connection:
             if not await batches.still_due(connection, batch):
                 return False
-            if not chunk:
+            if chunk:
+                await verdicts.write(connection, batch.id, rule, chunk, moment=batch.due_at, read_at=read_at)
+            if last := len(chunk) < size:
                 await batches.close(connection, batch.id, "judged")
-                return True
-            await verdicts.write(connection, batch.id, rule, chunk, moment=batch.due_at, read_at=read_at)
         wake()
+        if last:
+            return True
         size = WRITTEN_AT_ONCE

@@ -14,6 +14,7 @@ from handoff.delivery.desk import Desk
 from handoff.delivery.lane_run import LaneRun
 from handoff.errors import LedgerError, WrongCredentials
 from handoff.ledger import lanes
+from handoff.ledger.connect import single_statements
 from handoff.ledger.journal import Journal
 from handoff.ledger.lanes import ClaimedLane
 
@@ -113,7 +114,7 @@ class Worker:
 
     async def _take(self, most: int) -> int:
         began = time.monotonic()
-        async with self._engine.begin() as connection:
+        async with single_statements(self._engine) as connection:
             claimed = await lanes.claim(connection, self._order_group, self._owner, most=most)
         if not self._leased:
             self._renewed_at = began

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from handoff.errors import LedgerError
 from handoff.ledger.schema import SCHEMA
@@ -45,7 +47,15 @@ def open_ledger_async(url: str, *, connections: int = 4) -> AsyncEngine:
 
     :param connections: how many connections its pool may hold.
     """
-    return create_async_engine(ledger_url(url), pool_size=connections, max_overflow=1, **SETTINGS)
+    # The connection used last is the one that PostgreSQL knows the tables on already.
+    return create_async_engine(ledger_url(url), pool_size=connections, max_overflow=1, pool_use_lifo=True, **SETTINGS)
+
+
+@asynccontextmanager
+async def single_statements(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Give a connection on which each statement is a transaction: one round trip instead of three."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 def migrate(url: str) -> None:

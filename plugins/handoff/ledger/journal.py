@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.errors import LedgerError
+from handoff.ledger.connect import single_statements
 from handoff.ledger.storable import storable_json
 
 GATHER_SECONDS = 0.004
@@ -47,8 +48,10 @@ class _Group:
     stops: list[tuple[int, str, str]] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.intents) + len(self.outcomes) + len(self.stops) + len(self.releases)
+    @property
+    def kinds(self) -> int:
+        """How many kinds of things are to be written, each by one statement."""
+        return sum(map(bool, (self.intents, self.outcomes, self.stops, self.releases)))
 
 
 OUTCOMES = text("""
@@ -135,6 +138,13 @@ class Journal:
         if self._failure is not None:
             raise LedgerError("the ledger could not be written; nothing more is sent") from self._failure
 
+    @staticmethod
+    async def rehearse(connection: AsyncConnection) -> None:
+        """Write nothing, in order to have done it once: see :mod:`handoff.delivery.rehearsal`."""
+        await connection.execute(OUTCOMES, {"owner": "", "outcomes": "[]"})
+        await connection.execute(INTENTS, {"owner": "", "intents": []})
+        await connection.execute(RELEASES, {"owner": "", "releases": "[]"})
+
     async def run(self) -> None:
         """Write groups until cancelled."""
         while True:
@@ -152,12 +162,13 @@ class Journal:
             self._check()
             self._news.clear()
             group, self._group = self._group, _Group()
-            if len(group):
+            if group.kinds:
                 await self._commit(group)
 
     async def _commit(self, group: _Group) -> None:
         try:
-            async with self._engine.begin() as connection:
+            single = group.kinds == 1
+            async with single_statements(self._engine) if single else self._engine.begin() as connection:
                 granted = await self._write(connection, group)
         except BaseException as failure:
             self._failure = failure

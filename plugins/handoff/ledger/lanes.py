@@ -116,6 +116,12 @@ async def claim(
     return list(lanes.values())
 
 
+async def rehearse(connection: AsyncConnection) -> None:
+    """Claim nothing, in order to have done it once: see :mod:`handoff.delivery.rehearsal`."""
+    await connection.execute(CLAIM, {"order_group": "", "owner": "", "most": 0, "horizon": 0.0, "lease": 0.0})
+    await connection.execute(OPEN, {"lanes": []})
+
+
 def _open_effect(row: RowMapping) -> OpenEffect:
     since = row["seconds_since_intent"]
     return OpenEffect(
