@@ -31,9 +31,7 @@ BATCH = text("""
 
 
 class Desk:
-    """Opens each target account once, however many lanes ask at a time, and turns effects into calls.
-
-    """
+    """Opens each target account once, however many lanes ask at a time, and turns effects into calls."""
 
     def __init__(self, engine: AsyncEngine, open_target: OpenTarget) -> None:
         self._engine, self._open = engine, open_target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, SmallInteger, Text, UniqueConstraint, text
@@ -117,6 +117,7 @@ class Batch(Base):
     lease_owner: Mapped[str | None]
     leased_until: Mapped[datetime | None]
     judged_at: Mapped[datetime | None]
+    late_allowed: Mapped[bool] = mapped_column(server_default="false")
 
 
 class ContactRow(Base):
@@ -210,7 +211,10 @@ class HandoffRow(Base):
 
 
 class Effect(Base):
-    """One outward call: ``planned -> sending -> confirmed / refused / unknown``, or ``skipped`` or ``held``."""
+    """One outward call: ``planned -> sending -> confirmed / refused / unknown``, or ``skipped`` or ``held``.
+
+    ``late_allowed``: a person let it go out however late it is.
+    """
 
     __tablename__ = "effects"
     __table_args__ = (
@@ -234,10 +238,14 @@ class Effect(Base):
     intent_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
     proof: Mapped[Json | None]
+    late_allowed: Mapped[bool] = mapped_column(server_default="false")
 
 
 class Certificate(Base):
-    """The count of a batch: listed = handled + excluded + pending, or it is not even."""
+    """The count of a batch: listed = handled + excluded + pending, or it is not even.
+
+    ``missing``: how many entries of the source's own list the ledger did not know at ``compared_at``.
+    """
 
     __tablename__ = "certificates"
 
@@ -247,16 +255,23 @@ class Certificate(Base):
     excluded: Mapped[Json]
     pending: Mapped[int]
     even: Mapped[bool]
+    missing: Mapped[int] = mapped_column(server_default="0")
+    compared_at: Mapped[datetime | None]
     written_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
 class Bucket(Base):
-    """The rate limit of one target account, shared by all workers: when its next call may leave."""
+    """The rate limit of one account, shared by all workers and by polling: when its next call may leave.
+
+    ``rate`` (calls a second) and ``per_day`` are what the connection says, written by whoever last opened it.
+    """
 
     __tablename__ = "buckets"
 
     account: Mapped[str] = mapped_column(primary_key=True)
     next_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    rate: Mapped[float | None]
+    per_day: Mapped[int | None]
 
 
 class Start(Base):
@@ -267,4 +282,67 @@ class Start(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     rule_id: Mapped[str]
     seconds: Mapped[float]
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class DayUse(Base):
+    """How many requests an account has used of its day, by what they were for: ``polling`` or ``writes``."""
+
+    __tablename__ = "day_uses"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    purpose: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(server_default="0")
+
+
+class Freeze(Base):
+    """Something a person stopped: ``all``, ``rule:<id>`` or ``account:<connection id>``."""
+
+    __tablename__ = "freezes"
+
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Circuit(Base):
+    """A target account that failed repeatedly: while it is open nothing is sent but one probe at ``probe_at``."""
+
+    __tablename__ = "circuits"
+
+    account: Mapped[str] = mapped_column(primary_key=True)
+    failures: Mapped[int] = mapped_column(server_default="0")
+    cause: Mapped[str] = mapped_column(server_default="")
+    opened_at: Mapped[datetime | None]
+    probe_at: Mapped[datetime | None]
+
+
+class Notice(Base):
+    """Something the team should know, once for each cause however many contacts it concerns.
+
+    ``cause`` names what happened to what, e.g. ``held/rule:webinar_attended``; ``closed_at`` ends it,
+    so that the same cause is told again when it comes back.
+    """
+
+    __tablename__ = "notices"
+    __table_args__ = (Index("uq_notices_open", "cause", unique=True, postgresql_where=text("closed_at IS NULL")),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    cause: Mapped[str]
+    kind: Mapped[str]
+    words: Mapped[str]
+    count: Mapped[int] = mapped_column(server_default="1")
+    first_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    last_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    told_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+
+
+class Erased(Base):
+    """A person whose data was erased: only the key is left, so that nothing late brings the person back."""
+
+    __tablename__ = "erased"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))

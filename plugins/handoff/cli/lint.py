@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from handoff.cli_command import Command, add_paths
+from handoff.cli.command import Command, add_paths
 from handoff.home import rules_folder, templates_folder
 from handoff.lint import Report, lint
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from handoff.cli_command import Command, add_paths
+from handoff.cli.command import Command, add_paths
 from handoff.home import rules_folder
 from handoff.rule import Rule
 from handoff.rule_file import load_paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from handoff.cli_command import Command
+from handoff.cli.command import Command
 from handoff.rule_schema import rule_schema_text
 
 

@@ -7,10 +7,10 @@ import io
 import sys
 from collections.abc import Sequence
 
-from handoff.cli_lint import LINT
-from handoff.cli_list import LIST
-from handoff.cli_migrate import MIGRATE
-from handoff.cli_schema import SCHEMA
+from handoff.cli.lint import LINT
+from handoff.cli.list import LIST
+from handoff.cli.migrate import MIGRATE
+from handoff.cli.schema import SCHEMA
 from handoff.errors import HandoffError
 
 COMMANDS = (LINT, LIST, SCHEMA, MIGRATE)

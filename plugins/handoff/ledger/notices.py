@@ -1,0 +1,62 @@
+"""What the team should know: one notice for each cause, however many contacts it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeToTell:
+    """A notice that nobody has been told yet.
+
+    :param kind: ``held``, ``circuit``, ``credentials``, ``certificate``, ``late`` or ``quota``.
+    :param words: what happened, where, and what to do; no contact data.
+    """
+
+    id: int
+    cause: str
+    kind: str
+    words: str
+    count: int
+    first_at: datetime
+
+
+RAISE = text("""
+    INSERT INTO handoff.notices AS notice (cause, kind, words, count) VALUES (:cause, :kind, :words, :count)
+    ON CONFLICT (cause) WHERE closed_at IS NULL DO UPDATE
+        SET count = notice.count + EXCLUDED.count, words = EXCLUDED.words, last_at = clock_timestamp()
+""")
+CLOSE = text("UPDATE handoff.notices SET closed_at = clock_timestamp() WHERE cause = :cause AND closed_at IS NULL")
+UNTOLD = text("""
+    SELECT id, cause, kind, words, count, first_at FROM handoff.notices
+    WHERE told_at IS NULL AND closed_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED
+""")
+TOLD = text("UPDATE handoff.notices SET told_at = clock_timestamp() WHERE id = ANY(CAST(:ids AS bigint[]))")
+
+
+async def notice(connection: AsyncConnection, cause: str, kind: str, words: str, count: int = 1) -> None:
+    """Note something for the team; what is open already only counts on and is not told again.
+
+    :param cause: names what happened to what, e.g. ``circuit/klicktipp_default``.
+    """
+    await connection.execute(RAISE, {"cause": cause, "kind": kind, "words": words, "count": count})
+
+
+async def close(connection: AsyncConnection, cause: str) -> None:
+    """End a cause: should it come back, it is told again."""
+    await connection.execute(CLOSE, {"cause": cause})
+
+
+async def untold(connection: AsyncConnection) -> list[NoticeToTell]:
+    """Return and lock the open notices that nobody has been told yet."""
+    return [NoticeToTell(*row) for row in (await connection.execute(UNTOLD)).all()]
+
+
+async def told(connection: AsyncConnection, ids: Sequence[int]) -> None:
+    """Remember that the team has been told."""
+    await connection.execute(TOLD, {"ids": list(ids)})
