@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
+from benchmarks.explain import explain_million
 from benchmarks.figure import Figure
 from benchmarks.first_effect import first_effect
 from benchmarks.parsing import parsing_100
@@ -20,6 +21,7 @@ MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "rate_limit": rate_limit,
     "waiting_100000": waiting_100000,
     "parsing_100": parsing_100,
+    "explain_million": explain_million,
 }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from handoff.ledger.connect import migrate
+from handoff.ledger.migrating import migrate
 
 
 @contextmanager

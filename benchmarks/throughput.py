@@ -21,6 +21,7 @@ from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.registration import Registration, Roster
 from handoff.rule import Rule
+from handoff.source import Listing
 from handoff.target import Target
 from hooks.klicktipp_target import KlickTippTarget
 
@@ -41,6 +42,10 @@ class ListedSource:
             Registration(f"p{number:06}", f"person{number}@example.org", first + timedelta(seconds=number))
             for number in range(count)
         )
+
+    async def occasions(self, since: datetime) -> Listing:
+        """Return the one occasion."""
+        return Listing((self._occasion,))
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the occasion, unchanged."""

@@ -15,6 +15,9 @@ import requests
 from launch.settings import CHECKOUT, Settings
 from launch.stack import Stack
 
+OWN_DAGS = ("watch_webinaris", "sweep")
+"""DAGs that are there whatever rules there are."""
+
 
 def rule_text(rule_id: str, webinar_id: str, **changes: Any) -> str:
     """Return a rule file: at the end of a webinar everybody gets a tag named like the rule, in one call."""
@@ -50,7 +53,7 @@ def running_airflow(rules: dict[str, str], webinars: list[dict[str, Any]]) -> It
         # The embedded server is another user's process when root runs this.
         Path(folder).chmod(0o755)
         with Stack(Settings(run=Path(folder) / "run", home=home, scenario=scenario)) as stack:
-            wait_for_dags(stack, len(rules) + 1)
+            wait_for_dags(stack, len(rules) + len(OWN_DAGS))
             answer = requests.post(f"{stack.urls.sandbox}/_sandbox/start", json={}, timeout=10)
             yield stack, float(answer.json()["started"])
 

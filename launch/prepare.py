@@ -20,7 +20,8 @@ from airflow.utils.state import DagRunState, State, TaskInstanceState
 from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
-from handoff.ledger.connect import migrate, open_ledger
+from handoff.ledger.connect import open_ledger
+from handoff.ledger.migrating import migrate
 from hooks.ledger import url_of
 from launch import leftovers
 

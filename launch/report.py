@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -37,6 +41,12 @@ def show(console: Console, outcome: Outcome, urls: Urls) -> None:
     for line in _notes(outcome):
         console.print(line, markup=False)
     console.print(f"Airflow: {urls.ui}\nMails:   {urls.mails}", markup=False)
+
+
+def commands_line(ledger_url: str) -> str:
+    """Return what to type into another terminal, so that the commands there work on this run's ledger."""
+    command = os.path.relpath(Path(sys.executable).parent / "handoff")
+    return f"export HANDOFF_LEDGER_URL={shlex.quote(ledger_url)}; {shlex.quote(command)} pending"
 
 
 def _delivered(outcome: Outcome) -> Table:

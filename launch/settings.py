@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from sandbox.scenario import DEFAULT_SCENARIO
+
 HOST = "127.0.0.1"
 CHECKOUT = Path(__file__).resolve().parents[1]
-SCENARIO = Path(__file__).with_name("scenario.yaml")
 SECRETS = {"AIRFLOW__CORE__FERNET_KEY": 32, "AIRFLOW__API_AUTH__JWT_SECRET": 64, "AIRFLOW__API__SECRET_KEY": 32}
 """Variable to length in bytes."""
 
@@ -36,7 +37,7 @@ class Settings:
     ui_port: int = 0
     sandbox_port: int = 0
     smtp_port: int = 0
-    scenario: Path = SCENARIO
+    scenario: Path = DEFAULT_SCENARIO
 
     @classmethod
     def from_environment(cls, scenario: Path | None = None, environment: Mapping[str, str] = os.environ) -> Self:
@@ -49,7 +50,7 @@ class Settings:
             ui_port=_port(environment, "PORT", 8080),
             sandbox_port=_port(environment, "SANDBOX_PORT", 8091),
             smtp_port=_port(environment, "SMTP_PORT", 8025),
-            scenario=scenario or SCENARIO,
+            scenario=scenario or DEFAULT_SCENARIO,
         )
 
     @property

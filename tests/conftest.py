@@ -15,7 +15,8 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.ledger.connect import migrate, open_ledger_async
+from handoff.ledger.connect import open_ledger_async
+from handoff.ledger.migrating import migrate
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW", "HANDOFFS_"))]:
     del os.environ[name]

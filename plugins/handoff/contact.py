@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
@@ -38,6 +39,12 @@ class Contact:
     def key(self) -> str:
         """The contact's name in logs, lanes and XComs: 32 hex digits that do not show the address."""
         return hashlib.sha256(f"handoff-contact:{self.email}".encode()).hexdigest()[:32]
+
+    def left_out_of(self, words: str) -> str:
+        """Return words for a log or an error without this contact's address, names and number."""
+        for private in filter(None, (self.email, self.first_name, self.last_name, self.phone)):
+            words = re.sub(rf"(?<!\w){re.escape(private)}(?!\w)", "…", words, flags=re.IGNORECASE)
+        return words
 
 
 def normalise_email(text: str | None) -> str:

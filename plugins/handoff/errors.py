@@ -66,6 +66,12 @@ class RateLimited(TargetError):
         self.retry_after = retry_after
 
 
+class QuotaUsedUp(RateLimited):
+    """The account's requests of the day are used up; nothing was asked of the target."""
+
+    meaning = "the requests of the day are used up; it goes on by itself when the next day begins"
+
+
 class Transient(TargetError):
     """The call certainly had no effect and may be repeated: no connection, or a failed read."""
 

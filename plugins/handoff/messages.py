@@ -115,7 +115,7 @@ class Templates:
         try:
             return template.render(**variables)
         except Exception as error:
-            raise error_of(error, file) from None
+            raise error_of(error, file, variables) from None
 
     def _subject(self, file: str, variables: Variables) -> str:
         template = self._load(file)
@@ -125,7 +125,7 @@ class Templates:
         try:
             subject = one_line("".join(block(template.new_context(dict(variables)))))
         except Exception as error:
-            raise error_of(error, file) from None
+            raise error_of(error, file, variables) from None
         if not subject:
             raise TemplateError(f"{file}:1: the subject is empty")
         return subject

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+BY_HAND = "manual"
+"""The source of an occasion given by hand."""
+
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
     """One occasion as its source describes it now.
 
-    :param source: the vendor, e.g. ``"webinaris"``; ``"manual"`` for one given by hand.
+    :param source: the vendor, e.g. ``"webinaris"``; :data:`BY_HAND` for one given by hand.
     :param account: Airflow connection id of the source account.
     :param key: the source's own stable id of this occasion; it stays when the occasion moves.
     :param series: what repeats, e.g. the webinar id of a webinar date; rules may select by it.

@@ -45,7 +45,7 @@ async def record(engine: AsyncEngine, events: Iterable[Occasion], rules: Sequenc
 
 async def record_one(connection: AsyncConnection, occasion: Occasion, rules: Sequence[Rule], planned: Planned) -> None:
     """Record one event on a connection whose transaction the caller holds."""
-    await _lock(connection, occasion)
+    await lock(connection, occasion)
     if not await occasions.hear(connection, occasion):
         planned.repeated += 1
         return
@@ -59,7 +59,7 @@ async def record_one(connection: AsyncConnection, occasion: Occasion, rules: Seq
     await ring(connection)
 
 
-async def _lock(connection: AsyncConnection, occasion: Occasion) -> None:
+async def lock(connection: AsyncConnection, occasion: Occasion) -> None:
     """Let nobody else plan for this occasion until the transaction ends."""
     name = f"{occasion.source}/{occasion.account}/{occasion.key}"
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
@@ -69,15 +69,16 @@ async def follow(connection: AsyncConnection, known: KnownOccasion, planned: Pla
     """Move, cancel or revive the batches that wait for this occasion, each by the rule it is pinned to."""
     for row in await batches.planned(connection, known.id):
         if known.occasion.cancelled:
-            if row["state"] == "waiting":
-                await batches.close(connection, row["id"], "cancelled", "occasion_cancelled")
+            if row["state"] in {"waiting", "held"}:
+                await batches.cancel(connection, row["id"])
                 planned.cancelled += 1
             continue
         rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
         due_at = due_moment(rule, known.occasion)
-        if row["state"] == "missed" and _long_past(due_at):
+        if row["state"] == "missed" and long_past(due_at):
             continue
-        if due_at != row["due_at"] or row["state"] != "waiting":
+        # What is held or was skipped has had its moment; only another moment is news for it.
+        if due_at != row["due_at"] or row["state"] not in {"waiting", "held", "skipped"}:
             await batches.move(connection, row["id"], due_at)
             planned.moved += 1
 
@@ -88,7 +89,7 @@ async def plan(connection: AsyncConnection, known: KnownOccasion, rules: Sequenc
         if not rule.matches(known.occasion):
             continue
         due_at = due_moment(rule, known.occasion)
-        too_late = _long_past(due_at)
+        too_late = long_past(due_at)
         planned.new += await batches.plan(
             connection,
             rule_id=rule.id,
@@ -109,7 +110,7 @@ async def plan_new_rules(engine: AsyncEngine, source: str, account: str, rules: 
         if any(rule.id not in has and rule.matches(occasion) for rule in rules):
             async with engine.begin() as connection:
                 # Read again behind the lock: it may have moved, and a move follows only batches it can see.
-                await _lock(connection, occasion)
+                await lock(connection, occasion)
                 known = await occasions.latest(connection, occasion)
                 if known is not None and not known.occasion.cancelled:
                     await plan(connection, known, rules, planned)
@@ -117,7 +118,8 @@ async def plan_new_rules(engine: AsyncEngine, source: str, account: str, rules: 
     return planned
 
 
-def _long_past(due_at: datetime) -> bool:
+def long_past(due_at: datetime) -> bool:
+    """Tell whether a moment (aware) is too long past for a batch to begin waiting for it."""
     return due_at < datetime.now(UTC) - FIRST_SEEN_GRACE
 
 

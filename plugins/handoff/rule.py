@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from handoff.again import Again
 from handoff.audience import DEFAULT_ATTENDED_FROM_PERCENT, Audience
+from handoff.late import LateAfter
 from handoff.occasion import Occasion
 from handoff.steps import AnyStep
-from handoff.timing import Language, Span, When
+from handoff.timing import Language, When
+from handoff.windows import Window
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=100)]
 Text = Annotated[str, Field(min_length=1, max_length=250)]
@@ -42,8 +46,31 @@ class Rule(BaseModel):
         description="Moment of the handover (Zeitpunkt): so long before or after the start or end",
         examples=[{"minutes": 1, "after": "end"}],
     )
-    late_after: Span = Field(
-        default=Span(days=1), description="What is later than this waits for a person's decision (verspätet)"
+    late_after: LateAfter = Field(
+        default=LateAfter(days=1),
+        description="What becomes of what is later than this: then: hold (Standard), send or skip (verspätet)",
+        examples=[{"hours": 2, "then": "skip"}],
+    )
+    # Left out of the spec where they are not used: what was written before they were there stays the same version.
+    window: Window | None = Field(
+        default=None,
+        exclude_if=lambda window: window is None,
+        description="When steps that write to a person may go out, in the recipient's time zone (Sendefenster)",
+        examples=[{"not_before": "08:00", "not_after": "20:00"}],
+    )
+    start_early: bool = Field(
+        default=False,
+        strict=True,
+        exclude_if=lambda early: not early,
+        description="Start sending so early that everybody is done by the moment; the audience is then judged "
+        "at the start (früher beginnen, damit alle bis zum Zeitpunkt durch sind)",
+    )
+    again: Again = Field(
+        default="per_occasion",
+        exclude_if=lambda again: again == "per_occasion",
+        description="How often the rule hands over the same contact: once per_occasion (Standard), never again, "
+        "or again after so many days (erneut)",
+        examples=[{"days": 90}],
     )
     who: Audience = Field(
         description="Who is handed over (für wen)",
@@ -74,6 +101,14 @@ class Rule(BaseModel):
         examples=[[{"step": "klicktipp.tag", "tag": "Webinar besucht"}]],
     )
 
+    @model_validator(mode="after")
+    def _has_what_the_window_is_for(self) -> Self:
+        if self.window and not any(step.to_person for step in self.steps):
+            right = "no step of this rule writes to a person; give the window to the step that it is meant for"
+            words = {"right": right, "at": ("window",)}
+            raise PydanticCustomError("window_for_nothing", "this window holds nothing back", words)
+        return self
+
     def matches(self, occasion: Occasion) -> bool:
         """Whether the rule waits for such an occasion: its source account, webinar and anchor."""
         return (
@@ -81,6 +116,11 @@ class Rule(BaseModel):
             and (not self.webinars or occasion.series in self.webinars)
             and self.when.anchor in occasion.anchors
         )
+
+    def window_of(self, step_no: int) -> Window | None:
+        """Return the window of a step (from 0): its own, else the rule's if it writes to a person."""
+        step = self.steps[step_no]
+        return step.window or (self.window if step.to_person else None)
 
     @property
     def spec_hash(self) -> str:

@@ -13,11 +13,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from handoff.again import AfterDays
 from handoff.audience import Audience
+from handoff.public_holidays import STATES
 from handoff.rule import Rule
 from handoff.rule_document import Document, Location
 from handoff.rule_problem import RuleProblem, nearest, printable
 from handoff.steps import AnyStep
+from handoff.windows import WEEKDAYS
 
 Words = dict[str, Any]
 """The part of a :class:`RuleProblem` that does not depend on where it is."""
@@ -25,6 +28,21 @@ Words = dict[str, Any]
 STEPS: dict[str, type[BaseModel]] = {
     get_args(model.model_fields["step"].annotation)[0]: model for model in get_args(get_args(AnyStep)[0])
 }
+
+_DAYS = (
+    ("mo", "montag", "monday"), ("di", "dienstag", "tuesday"), ("mi", "mittwoch", "wednesday"),
+    ("do", "donnerstag", "thursday"), ("fr", "freitag", "friday"), ("sa", "samstag", "saturday"),
+    ("so", "sonntag", "sunday"),
+)  # fmt: skip
+_OTHER_WORDS: dict[str, str] = {
+    **{audience.label("de").lower(): audience.value for audience in Audience},
+    **{name.lower(): code for code, name in STATES.items()},
+    **{word: day for day, words in zip(WEEKDAYS, _DAYS, strict=True) for word in words},
+    "sonnabend": "sat",
+    "halten": "hold", "warten": "hold", "senden": "send", "entfallen": "skip", "auslassen": "skip",
+    "nie": "never", "einmal": "never", "once": "never", "je termin": "per_occasion",
+}  # fmt: skip
+"""What people write (small letters) for the value that is meant."""
 
 _EXPECTED = {
     "string_type": "text",
@@ -107,17 +125,24 @@ def _is_echo(details: ErrorDetails) -> bool:
 
 
 def _finding(details: ErrorDetails) -> _Finding:
-    location, model = _place(details["loc"])
+    location, model = _place((*details["loc"], *details.get("ctx", {}).get("at", ())))
     return _Finding(details["type"], details["msg"], details["input"], details.get("ctx", {}), location, model)
 
 
 def _place(loc: Location) -> tuple[Location, type[BaseModel]]:
-    # In a union the validator names the chosen step after its index; the file has no such key.
+    # In a union the validator names the chosen form after the field; the file has no such key.
     if loc[:1] == ("steps",) and len(loc) > 2:
-        return (*loc[:2], *loc[3:]), STEPS[str(loc[2])]
-    field = Rule.model_fields.get(str(loc[0])) if len(loc) > 1 else None
-    inner = field.annotation if field else None
-    return loc, inner if isinstance(inner, type) and issubclass(inner, BaseModel) else Rule
+        return (*loc[:2], *loc[3:]), _inner(STEPS[str(loc[2])], loc[3:])
+    if loc[:1] == ("again",) and len(loc) > 1:
+        return (*loc[:1], *loc[2:]), AfterDays
+    return loc, _inner(Rule, loc)
+
+
+def _inner(model: type[BaseModel], loc: Location) -> type[BaseModel]:
+    """Return the model that the field at the head of ``loc`` holds, when something in it is meant."""
+    field = model.model_fields.get(str(loc[0])) if len(loc) > 1 else None
+    found = (field.annotation, *get_args(field.annotation)) if field else ()
+    return next((kind for kind in found if isinstance(kind, type) and issubclass(kind, BaseModel)), model)
 
 
 def _missing(finding: _Finding) -> Words:
@@ -147,9 +172,10 @@ def _step_without_name(finding: _Finding) -> Words:
 
 def _unknown_value(finding: _Finding) -> Words:
     valid = tuple(re.findall(r"'([^']*)'", finding.context["expected"]))
-    german = {audience.label("de").lower(): audience.value for audience in Audience if audience.value in valid}
-    near = nearest(finding.value, {**{value: value for value in valid}, **german})
-    return {"what": f"unknown value {_shown(finding.value)}", "did_you_mean": near, "valid": valid}
+    others = {word: value for word, value in _OTHER_WORDS.items() if value in valid}
+    near = nearest(finding.value, {**{value.lower(): value for value in valid}, **others})
+    right = "one of these, or a number of days, e.g. {days: 90}" if finding.location[:1] == ("again",) else ""
+    return {"what": f"unknown value {_shown(finding.value)}", "did_you_mean": near, "right": right, "valid": valid}
 
 
 def _out_of_range(finding: _Finding) -> Words:
@@ -166,7 +192,8 @@ def _empty(finding: _Finding) -> Words:
 
 
 def _own_words(finding: _Finding) -> Words:
-    return {"what": finding.message, "right": str(finding.context.get("right", ""))}
+    near = str(finding.context.get("did_you_mean", ""))
+    return {"what": finding.message, "did_you_mean": near, "right": str(finding.context.get("right", ""))}
 
 
 def _bad_name(finding: _Finding) -> Words:
@@ -199,6 +226,11 @@ _WORDS: Mapping[str, Callable[[_Finding], Words]] = {
     "both_anchors": _own_words,
     "no_anchor": _own_words,
     "no_amount": _own_words,
+    "no_grace": _own_words,
+    "no_window": _own_words,
+    "no_time_of_day": _own_words,
+    "never_open": _own_words,
+    "window_for_nothing": _own_words,
 }
 
 

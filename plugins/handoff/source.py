@@ -1,7 +1,8 @@
-"""What the last look asks of a source, whoever the vendor is."""
+"""What the last look and the sweep ask of a source, whoever the vendor is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -9,8 +10,26 @@ from handoff.occasion import Occasion
 from handoff.registration import Roster
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A source account's own list of occasions as read at one time.
+
+    :param complete: ``False`` when some entries could not be understood: who is not listed may be one of them.
+    """
+
+    occasions: tuple[Occasion, ...]
+    complete: bool = True
+
+
 class Source(Protocol):
     """One account of one source, read only."""
+
+    async def occasions(self, since: datetime) -> Listing:
+        """Return at least the occasions of which an anchor is not before ``since`` (aware), cancelled ones included.
+
+        :raises TargetError: when the source cannot be read now.
+        """
+        ...
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the occasion as it is now, ``None`` when the source does not have it any more.

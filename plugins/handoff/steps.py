@@ -6,9 +6,11 @@ Text fields marked as templates are rendered with Jinja2 (StrictUndefined) from 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from handoff.windows import Window
 
 Name = Annotated[str, Field(min_length=1, max_length=250)]
 
@@ -20,6 +22,20 @@ class Step(BaseModel):
 
     step: str
     conn_id: str = Field(description="Airflow connection of the target account")
+    window: Window | None = Field(
+        default=None,
+        exclude_if=lambda window: window is None,
+        description="When this step may go out, instead of the rule's window (Sendefenster)",
+    )
+
+    to_person: ClassVar[bool] = False
+    """Whether the step writes to or calls the person, so that the rule's window holds for it."""
+    requests: ClassVar[int] = 1
+    """How many requests it takes for a contact whom the account knows, names of tags and lists being known."""
+    needs_id: ClassVar[bool] = False
+    """Whether one more request has to ask for the contact's id, unless an earlier step at the account told it."""
+    at_once: ClassVar[int] = 0
+    """How many contacts go out in one bulk request; 0: each on its own."""
 
 
 class KlickTippContact(Step):
@@ -56,6 +72,8 @@ class ActiveCampaignContact(Step):
     conn_id: str = "activecampaign_default"
     fields: dict[str, str] = Field(default_factory=dict, description="ActiveCampaign field title or id to template")
 
+    at_once: ClassVar[int] = 250
+
 
 class ActiveCampaignTag(Step):
     """Tag the contact in ActiveCampaign; the contact is created when it is missing."""
@@ -66,6 +84,9 @@ class ActiveCampaignTag(Step):
     create: bool = Field(False, description="Create the tag when the account does not have it")
     bulk: Literal["auto", "never"] = Field("auto", description="auto: big batches use bulk_import")
 
+    needs_id: ClassVar[bool] = True
+    at_once: ClassVar[int] = 250
+
 
 class ActiveCampaignUntag(Step):
     """Remove a tag in ActiveCampaign."""
@@ -73,6 +94,9 @@ class ActiveCampaignUntag(Step):
     step: Literal["activecampaign.untag"]
     conn_id: str = "activecampaign_default"
     tag: Name
+
+    requests: ClassVar[int] = 2
+    needs_id: ClassVar[bool] = True
 
 
 class ActiveCampaignList(Step):
@@ -82,6 +106,9 @@ class ActiveCampaignList(Step):
     conn_id: str = "activecampaign_default"
     list: Name = Field(description="List name or id")
 
+    requests: ClassVar[int] = 2
+    needs_id: ClassVar[bool] = True
+
 
 class Email(Step):
     """Write an e-mail from ``include/templates/<template>.<language>.*``."""
@@ -90,6 +117,8 @@ class Email(Step):
     conn_id: str = "smtp_default"
     template: Name = Field(description="Base name of the template, e.g. webinar_attended")
     language: Literal["contact", "de", "en"] = Field("contact", description="contact: the contact's own language")
+
+    to_person: ClassVar[bool] = True
 
 
 AnyStep = Annotated[

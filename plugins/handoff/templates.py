@@ -92,7 +92,7 @@ def render_text(template: str, variables: Variables) -> str:
     try:
         return _TEXTS.from_string(template).render(**variables)
     except Exception as error:
-        raise error_of(error, "template") from None
+        raise error_of(error, "template", variables) from None
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
@@ -101,21 +101,28 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def error_of(error: Exception, where: str) -> TemplateError:
+def error_of(error: Exception, where: str, variables: Variables | None = None) -> TemplateError:
     """Translate what Jinja2 raised into an error that names file, line and cause, but no contact data.
 
     :param where: the file to blame when the error does not say which it was.
+    :param variables: what the template was rendered with: a name it looked up may be the contact's.
     """
     if isinstance(error, TemplateError):
         return error
     if isinstance(error, TemplateNotFound):
-        return TemplateError(f"{where}: extends or includes {error.name!r}, which is missing")
+        missing = _without_contact(repr(error.name), variables)
+        return TemplateError(f"{where}: extends or includes {missing}, which is missing")
     if isinstance(error, TemplateSyntaxError):
         return TemplateError(f"{error.name or where}:{error.lineno}: {_syntax_words(error)}")
     file, line = _place(error, where)
     # Other errors may quote the value that they stumbled over, so only their kind is told.
     words = error.message if isinstance(error, TemplateRuntimeError) else f"cannot be rendered ({type(error).__name__})"
-    return TemplateError(f"{file}:{line}: {words}")
+    return TemplateError(f"{file}:{line}: {_without_contact(words or '', variables)}")
+
+
+def _without_contact(words: str, variables: Variables | None) -> str:
+    contact = (variables or {}).get("contact")
+    return contact.left_out_of(words) if isinstance(contact, Contact) else words
 
 
 def _syntax_words(error: TemplateSyntaxError) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -105,8 +106,8 @@ class When(Span):
         if anchor.utcoffset() is None:
             raise ValueError("the anchor needs a time zone")
         sign = -1 if self.before else 1
-        moment = _add_days(anchor.astimezone(_zone(zone)), sign * self.days)
-        return moment.astimezone(UTC) + sign * timedelta(hours=self.hours, minutes=self.minutes)
+        moment = add_days(anchor, zone, sign * self.days)
+        return moment + sign * timedelta(hours=self.hours, minutes=self.minutes)
 
     def describe(self, language: Language = "en") -> str:
         """Return the sentence for people: ``"1 Minute nach Ende"``, ``"1 minute after the end"``."""
@@ -115,15 +116,35 @@ class When(Span):
         return " ".join(filter(None, [length, direction, _ANCHORS[language][self.anchor]]))
 
 
-def _zone(name: str) -> ZoneInfo:
+def add_days(moment: datetime, zone: str, days: int) -> datetime:
+    """Return the moment (UTC) so many calendar days later, at the same time of day in ``zone``.
+
+    :param moment: aware. :param days: negative for days earlier.
+    :raises UnknownZone: when ``zone`` is no IANA name.
+    """
+    local = moment.astimezone(zone_named(zone))
+    # Aware arithmetic within one zone moves the wall clock; only the choice of the fold is left.
+    first, second = ((local + timedelta(days=days)).replace(fold=fold) for fold in (0, 1))
+    in_gap = (first.utcoffset() or timedelta()) < (second.utcoffset() or timedelta())
+    return (second if local.fold and not in_gap else first).astimezone(UTC)
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """Return the time zone of an IANA name. :raises UnknownZone: there is none of this name."""
     try:
         return ZoneInfo(name)
     except (LookupError, ValueError, OSError) as error:
         raise UnknownZone(name) from error
 
 
-def _add_days(local: datetime, days: int) -> datetime:
-    # Aware arithmetic within one zone moves the wall clock; only the choice of the fold is left.
-    first, second = ((local + timedelta(days=days)).replace(fold=fold) for fold in (0, 1))
-    in_gap = (first.utcoffset() or timedelta()) < (second.utcoffset() or timedelta())
-    return second if local.fold and not in_gap else first
+@lru_cache(maxsize=1024)
+def recipient_zone(own: str, occasions: str) -> str:
+    """Return the zone in which a recipient lives: their own when it is an IANA name, else the occasion's.
+
+    :param own: what the source says of the contact, often nothing. :param occasions: the occasion's zone.
+    """
+    try:
+        zone_named(own)
+    except UnknownZone:
+        return occasions
+    return own

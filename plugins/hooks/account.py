@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from handoff.errors import WrongCredentials
+from handoff.ledger.quotas import Quota
 
 READING = "read the connection"
 
@@ -76,6 +77,15 @@ class Account:
         if not math.isfinite(value) or value < least:
             raise WrongCredentials(self.conn_id, READING, f"extra field {name!r} must be a number from {least:g}")
         return value
+
+    def quota(self, polling: float = 0.0) -> Quota | None:
+        """Return the day's requests that the connection allows, ``None`` when it names none.
+
+        :param polling: share of them for polling; 0 for an account that is only written to.
+        :raises WrongCredentials: ``requests_per_day`` is no number from 1.
+        """
+        per_day = int(self.number("requests_per_day", 0, 1))
+        return Quota(per_day, polling=polling) if per_day else None
 
 
 def _base_url(conn_id: str, connection: ConnectionValues, default_host: str) -> str:

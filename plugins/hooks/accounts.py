@@ -11,6 +11,7 @@ from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.by_hand import ByHand
 from handoff.delivery.desk import LimiterOf
 from handoff.errors import WrongCredentials
+from handoff.ledger.quotas import Limits
 from handoff.messages import Templates
 from handoff.source import Source
 from handoff.target import Target
@@ -44,6 +45,15 @@ async def open_target(step: str, conn_id: str, templates: Templates, limiter_of:
     return _TARGETS[step.split(".")[0]](conn_id, connection, templates, limiter_of)
 
 
+async def limits_of(step: str, conn_id: str) -> Limits:
+    """Return what a step's target account allows.
+
+    :raises WrongCredentials: when the connection is missing or cannot be used.
+    """
+    limits = _LIMITS.get(step.split(".")[0])
+    return limits(conn_id, await connection_of(conn_id)) if limits else Limits()
+
+
 async def open_source(source: str, conn_id: str) -> Source:
     """Open a source account.
 
@@ -55,13 +65,13 @@ async def open_source(source: str, conn_id: str) -> Source:
 
 
 def _klicktipp(conn_id: str, connection: Connection, _templates: Templates, limiter_of: LimiterOf) -> Target:
-    limiter = limiter_of(KlickTippTarget.requests_per_second(conn_id, connection))
-    return KlickTippTarget.from_connection(conn_id, connection, limiter)
+    limits = KlickTippTarget.limits(conn_id, connection)
+    return KlickTippTarget.from_connection(conn_id, connection, limiter_of(limits.rate, limits.quota))
 
 
 def _activecampaign(conn_id: str, connection: Connection, _templates: Templates, limiter_of: LimiterOf) -> Target:
-    limiter = limiter_of(ActiveCampaignTarget.requests_per_second(conn_id, connection))
-    return ActiveCampaignTarget.from_connection(conn_id, connection, limiter)
+    limits = ActiveCampaignTarget.limits(conn_id, connection)
+    return ActiveCampaignTarget.from_connection(conn_id, connection, limiter_of(limits.rate, limits.quota))
 
 
 def _email(conn_id: str, connection: Connection, templates: Templates, limiter_of: LimiterOf) -> Target:
@@ -72,4 +82,8 @@ _TARGETS: dict[str, Callable[[str, Connection, Templates, LimiterOf], Target]] =
     "klicktipp": _klicktipp,
     "activecampaign": _activecampaign,
     "email": _email,
+}
+_LIMITS: dict[str, Callable[[str, Connection], Limits]] = {
+    "klicktipp": KlickTippTarget.limits,
+    "activecampaign": ActiveCampaignTarget.limits,
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Self
 
+from handoff.delivery.purpose import SETTLING, spending
+from handoff.ledger.quotas import Limits
 from handoff.steps import Step
 from handoff.target import Call, Promise, Proof
 from hooks.account import ConnectionValues
@@ -47,6 +49,13 @@ class ActiveCampaignTarget:
         """Return the rate that the connection allows over all workers. :raises WrongCredentials: it is no number."""
         return account_of(conn_id, connection).number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
 
+    @classmethod
+    def limits(cls, conn_id: str, connection: ConnectionValues) -> Limits:
+        """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
+        account = account_of(conn_id, connection)
+        bulk_from = int(account.number("bulk_threshold", BULK_THRESHOLD)) or None
+        return Limits(cls.requests_per_second(conn_id, connection), account.quota(), bulk_from)
+
     async def prepare(self, step: Step) -> None:
         """Read the tags. :raises TargetError: see :class:`~handoff.target.Target`."""
         await self._transport.run(self._steps.protocol.tags.find(getattr(step, "tag", "")))
@@ -63,7 +72,8 @@ class ActiveCampaignTarget:
 
     async def seen(self, call: Call) -> Proof | None:
         """Read the effect back; ``None`` when it is not there. :raises TargetError: it cannot be read now."""
-        return await self._transport.run(self._steps.seen(call))
+        with spending(SETTLING):
+            return await self._transport.run(self._steps.seen(call))
 
     async def close(self) -> None:
         """Release the connections; safe to call twice."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Self
 
+from handoff.delivery.purpose import SETTLING, spending
+from handoff.ledger.quotas import Limits
 from handoff.steps import Step
 from handoff.target import Call, Promise, Proof
 from hooks.account import Account, ConnectionValues
@@ -41,6 +43,12 @@ class KlickTippTarget:
         account = Account.from_connection(conn_id, connection, DEFAULT_HOST)
         return account.number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
 
+    @classmethod
+    def limits(cls, conn_id: str, connection: ConnectionValues) -> Limits:
+        """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
+        account = Account.from_connection(conn_id, connection, DEFAULT_HOST)
+        return Limits(cls.requests_per_second(conn_id, connection), account.quota())
+
     async def prepare(self, step: Step) -> None:
         """Log in and read the tags. :raises TargetError: see :class:`~handoff.target.Target`."""
         await self._transport.run(self._steps.protocol.tags.find(getattr(step, "tag", "")))
@@ -55,7 +63,8 @@ class KlickTippTarget:
 
     async def seen(self, call: Call) -> Proof | None:
         """Read the effect back; ``None`` when it is not there. :raises TargetError: it cannot be read now."""
-        return await self._transport.run(self._steps.seen(call))
+        with spending(SETTLING):
+            return await self._transport.run(self._steps.seen(call))
 
     async def close(self) -> None:
         """Release the connections; safe to call twice."""

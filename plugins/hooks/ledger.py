@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import LedgerError
-from handoff.ledger.connect import DRIVER, migrate, open_ledger, open_ledger_async
+from handoff.ledger.connect import DRIVER, open_ledger, open_ledger_async
+from handoff.ledger.migrating import migrate
 
 DEFAULT_PORT = 5432
 REFUSALS = ("authentication", "authentifizierung", "no password supplied", "pg_hba.conf", 'role "', "rolle »")

@@ -120,7 +120,7 @@ class MailTarget:
         return mail
 
     def _envelope(self, mail: EmailMessage, address: str, contact: Contact) -> Envelope:
-        private = (contact.email.rpartition("@")[0], contact.first_name, contact.last_name)
+        private = (contact.email.rpartition("@")[0], contact.first_name, contact.last_name, contact.phone)
         sender = f"{self._sender.username}@{self._sender.domain}"
         return Envelope(sender, address, mail.as_bytes(), not address.isascii(), private)
 

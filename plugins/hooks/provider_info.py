@@ -30,6 +30,15 @@ def rate(default: float, description: str) -> Form:
     }
 
 
+def per_day(description: str) -> Form:
+    """Return the field for an account's requests of a day, shared by all workers and by polling."""
+    return {
+        "label": "Requests per day / Anfragen pro Tag",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+        "description": f"{description} Empty: no daily limit. A day begins at midnight UTC.",
+    }
+
+
 def text(label: str, description: str, **schema: object) -> Form:
     """Return a text field; pass ``format="password"`` for a secret."""
     return {"label": label, "schema": {"type": ["string", "null"], **schema}, "description": description}
@@ -63,6 +72,7 @@ KLICKTIPP: Form = {
         ),
         "timeout": TIMEOUT,
         "requests_per_second": rate(10, "Over all workers. KlickTipp documents no limit; 10 is a careful choice."),
+        "requests_per_day": per_day("KlickTipp documents none."),
         "settling_seconds": SETTLING,
     },
 }
@@ -82,6 +92,7 @@ ACTIVECAMPAIGN: Form = {
     "conn-fields": {
         "timeout": TIMEOUT,
         "requests_per_second": rate(5, "Over all workers. ActiveCampaign allows 5 per account over all its keys."),
+        "requests_per_day": per_day("ActiveCampaign documents none."),
         "settling_seconds": SETTLING,
         "bulk_threshold": {
             "label": "Bulk import from",
@@ -115,6 +126,7 @@ WEBINARIS: Form = {
             "Base URL of showtimes", "Empty: https://app.webinaris.co, or the base URL above when it is another one."
         ),
         "timeout": TIMEOUT,
+        "requests_per_day": per_day("Polling has nine tenths of them and is spread over the day."),
     },
 }
 

@@ -9,8 +9,11 @@ from typing import Any, Self, TypeVar
 
 from airflow.sdk import Connection
 
+from handoff.delivery.purpose import POLLING, Purposes
 from handoff.errors import WrongCredentials
+from handoff.ledger.quotas import RESERVE_SHARE
 from hooks.account import READING, Account
+from hooks.metered import Meter
 from hooks.protocols.shared import Conversation
 from hooks.protocols.webinaris import Participant, WebinarisProtocol
 from hooks.protocols.webinaris_assumed import PREFIX, AssumedSurface, DateList, RosterList
@@ -29,8 +32,8 @@ class WebinarisAccount:
 
     Host is the base URL (default ``https://webinaris.co``), password the account-wide API key. Extras:
     ``timezone`` of local times (default Europe/Berlin), ``assumed_prefix`` (default ``/api/assumed``),
-    ``timeout`` in seconds (default 10) and ``showtimes_host``, which follows the host when that is not
-    Webinaris' own.
+    ``timeout`` in seconds (default 10), ``requests_per_day`` (default: no limit) and ``showtimes_host``,
+    which follows the host when that is not Webinaris' own.
 
     :raises WrongCredentials: when the connection cannot be used.
     """
@@ -40,6 +43,7 @@ class WebinarisAccount:
             raise WrongCredentials(account.conn_id, READING, "put the account's API key into Password")
         self.conn_id, self.base_url = account.conn_id, account.base_url
         self.timeout = account.number("timeout", DEFAULT_TIMEOUT, 0.1)
+        self.quota = account.quota(polling=1 - RESERVE_SHARE)
         default = SHOWTIMES_HOST if account.base_url == DEFAULT_HOST else account.base_url
         self.showtimes_host = account.text("showtimes_host", default)
         self.calls = WebinarisProtocol(account.conn_id, account.password)
@@ -119,21 +123,33 @@ class WebinarisHook(VendorHook):
 class WebinarisClient:
     """The same calls without blocking; use it as an async context manager, or close it.
 
-    :param throttle: awaited before every request.
+    :param throttle: awaited before every request; without one, requests of an account whose day is limited are
+        counted in the ledger. :param purposes: what they are for.
     """
 
-    def __init__(self, account: WebinarisAccount, throttle: Throttle | None = None) -> None:
+    def __init__(
+        self, account: WebinarisAccount, throttle: Throttle | None = None, purposes: Purposes = POLLING
+    ) -> None:
         self.account = account
+        self._meter = Meter(account.conn_id, account.quota, purposes) if account.quota and not throttle else None
+        throttle = throttle or self._meter
         self._transport = self._to(account.base_url, throttle)
         self._showtimes = self._to(account.showtimes_host, throttle)
 
     @classmethod
-    def from_connection(cls, conn_id: str, connection: Connection, throttle: Throttle | None = None) -> Self:
+    def from_connection(
+        cls, conn_id: str, connection: Connection, throttle: Throttle | None = None, purposes: Purposes = POLLING
+    ) -> Self:
         """Build the client from an Airflow connection; nothing is connected yet.
 
         :raises WrongCredentials: when the connection cannot be used.
         """
-        return cls(WebinarisAccount.from_connection(conn_id, connection), throttle)
+        return cls(WebinarisAccount.from_connection(conn_id, connection), throttle, purposes)
+
+    @property
+    def pace_seconds(self) -> float:
+        """How far apart polls have to be so that the day's requests last; 0 without a limit."""
+        return self._meter.pace_seconds if self._meter else 0.0
 
     async def dates(self, updated_since: float | None = None, webinar_id: str = "") -> DateList:
         """Return the webinar dates (assumed, see :meth:`AssumedSurface.dates`)."""
@@ -159,6 +175,8 @@ class WebinarisClient:
         """Close the connections; safe to call twice."""
         await self._transport.close()
         await self._showtimes.close()
+        if self._meter:
+            await self._meter.close()
 
     async def __aenter__(self) -> Self:
         return self

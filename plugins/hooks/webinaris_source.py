@@ -1,4 +1,4 @@
-"""Webinaris as the delivery engine sees it: one last look at a date and its list."""
+"""Webinaris as the delivery engine sees it: its dates, and one last look at a date and its list."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Self
 
 from airflow.sdk import Connection
 
+from handoff.delivery.purpose import LOOKING
 from handoff.errors import Transient
 from handoff.occasion import Occasion
 from handoff.registration import Roster
+from handoff.source import Listing
 from hooks.webinaris import WebinarisClient
 
 log = logging.getLogger(__name__)
@@ -25,7 +27,18 @@ class WebinarisSource:
     @classmethod
     def from_connection(cls, conn_id: str, connection: Connection) -> Self:
         """Build the source of a connection. :raises WrongCredentials: it cannot be used."""
-        return cls(WebinarisClient.from_connection(conn_id, connection))
+        return cls(WebinarisClient.from_connection(conn_id, connection, purposes=LOOKING))
+
+    async def occasions(self, since: datetime) -> Listing:
+        """Return the account's dates that end after ``since`` (aware).
+
+        :raises TargetError: they cannot be read now.
+        """
+        dates = await self._client.dates()
+        for problem in dates.problems:
+            log.warning("%s: a date is left out: %s", self._client.account.conn_id, problem)
+        recent = tuple(occasion for occasion in dates.occasions if max(occasion.anchors.values()) >= since)
+        return Listing(recent, complete=not dates.problems)
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the date as it is now, ``None`` when it is not listed any more.

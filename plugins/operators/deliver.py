@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk
+from handoff.delivery.gate import Gate
 from handoff.delivery.moment import attend, look_again_seconds
 from handoff.delivery.worker import Worker
 from handoff.errors import HandoffError
@@ -19,6 +20,7 @@ from handoff.ledger import batches, bells
 from handoff.ledger.batches import WaitingBatch
 from handoff.rule import Rule
 from operators.gather import SLACK_SECONDS
+from operators.pauses import pauses_of
 from operators.rule_operator import RuleOperator
 from operators.work import Sources, open_desk, open_engine, run_owner, worker_owner
 
@@ -41,15 +43,25 @@ class DeliverOperator(RuleOperator):
         """Deliver; fail at the end, naming it, if an account's credentials were not accepted."""
         rule, owner = Rule.model_validate(self.rule), run_owner(context)
         async with open_engine(self.ledger_conn_id, connections=6) as engine, open_desk(engine) as desk:
-            worker = Worker(engine, rule.order_group, worker_owner(), desk)
+            gate = Gate(engine, pauses_of(context))
+            await gate.refresh()
+            await gate.meet({rule.id})
+            worker = Worker(engine, rule.order_group, worker_owner(), desk, gate=gate)
             if self.shard == 0:
-                await self._judge_and_deliver(engine, rule, owner, desk, worker, _rung_at(context))
+                await self._judge_and_deliver(engine, rule, owner, desk, gate, worker, _rung_at(context))
             else:
                 await worker.run(more_to_come=lambda: batches.any_waiting(engine, owner))
         fail_if_stopped(worker)
 
     async def _judge_and_deliver(
-        self, engine: AsyncEngine, rule: Rule, owner: str, desk: Desk, worker: Worker, rung_at: float | None
+        self,
+        engine: AsyncEngine,
+        rule: Rule,
+        owner: str,
+        desk: Desk,
+        gate: Gate,
+        worker: Worker,
+        rung_at: float | None,
     ) -> None:
         async with engine.begin() as connection:
             if rung_at is not None:
@@ -58,7 +70,7 @@ class DeliverOperator(RuleOperator):
             claimed = await batches.claim(connection, rule.id, owner, horizon=horizon)
         sources = Sources()
         lease = asyncio.create_task(self._keep_leases(engine, owner))
-        judging = [asyncio.create_task(self._attend(engine, batch, sources, desk, worker)) for batch in claimed]
+        judging = [asyncio.create_task(self._attend(engine, batch, sources, desk, gate, worker)) for batch in claimed]
 
         async def more_to_come() -> bool:
             return not all(task.done() for task in judging)
@@ -73,12 +85,19 @@ class DeliverOperator(RuleOperator):
             await sources.close()
 
     async def _attend(
-        self, engine: AsyncEngine, batch: WaitingBatch, sources: Sources, desk: Desk, worker: Worker
+        self, engine: AsyncEngine, batch: WaitingBatch, sources: Sources, desk: Desk, gate: Gate, worker: Worker
     ) -> None:
         known = batch.occasion.occasion
         try:
             source = await sources.of(known.source, known.account)
-            became = await attend(engine, batch, source, worker.wake, lambda: desk.prepare(batch.id))
+            became = await attend(
+                engine,
+                batch,
+                source,
+                worker.wake,
+                prepare=lambda: desk.prepare(batch.id),
+                frozen=lambda: gate.frozen(batch.rule_id) is not None,
+            )
         except HandoffError as error:
             self.log.warning("batch %s waits: %s", batch.id, error)
             async with engine.begin() as connection:
@@ -101,7 +120,12 @@ def fail_if_stopped(worker: Worker) -> None:
 
 
 def _rung_at(context: Context) -> float | None:
-    """Return when the first bell of this run rang (unix seconds), ``None`` for a run started by hand."""
+    """Return when the first bell of this run rang (unix seconds).
+
+    ``None`` for a run started by hand, and for a task that is tried again: its start was recorded the first time.
+    """
+    if (task_instance := context.get("ti")) is not None and task_instance.try_number > 1:
+        return None
     events = context.get("triggering_asset_events") or {}
     payloads = [event.extra.get("payload") or {} for asset in events for event in events[asset]]
     return min((payload["rung_at"] for payload in payloads if "rung_at" in payload), default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk.definitions.context import Context
@@ -13,11 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import UnusableAddress, normalise_email
 from handoff.delivery.by_hand import hand_over
+from handoff.delivery.looking_ahead import look, start_early
 from handoff.delivery.moment import first_look
 from handoff.errors import HandoffError
 from handoff.ledger import batches, bells
 from handoff.ledger.batches import WaitingBatch
 from handoff.rule import Rule
+from operators.limits import declare_limits
 from operators.rule_operator import RuleOperator
 from operators.work import Sources, open_engine, run_owner
 
@@ -41,6 +43,8 @@ class GatherOperator(RuleOperator):
                 horizon = await bells.lead_seconds(connection) + SLACK_SECONDS
                 claimed = await batches.claim(connection, rule.id, run_owner(context), horizon=horizon)
             listed = await self._read(engine, claimed)
+            if early := [batch for batch in claimed if batch.moment > datetime.now(UTC)]:
+                await self._look_ahead(engine, rule, early, run_owner(context))
         shards = min(max(1, math.ceil(listed / CONTACTS_A_SHARD)), MOST_SHARDS)
         self.log.info("%s batches claimed, %s entries listed, %s shards", len(claimed), listed, shards)
         return list(range(shards))
@@ -57,6 +61,17 @@ class GatherOperator(RuleOperator):
         finally:
             await sources.close()
         return listed
+
+    async def _look_ahead(self, engine: AsyncEngine, rule: Rule, claimed: list[WaitingBatch], owner: str) -> None:
+        """Say whether they will be on time, and start early where the rule wants it."""
+        await declare_limits(engine, [rule])
+        latest = max(batch.due_at for batch in claimed) - datetime.now(UTC)
+        async with engine.begin() as connection:
+            found = await look(connection, max(latest, timedelta()))
+            mine = [one for one in found if one.ahead.batch_id in {batch.id for batch in claimed}]
+            await start_early(connection, mine, owner)
+        for one in mine:
+            self.log.info("batch %s: %s", one.ahead.batch_id, one.outlook.in_words())
 
     async def _by_hand(self, engine: AsyncEngine, rule: Rule, context: Context) -> None:
         params = context["params"]

@@ -9,15 +9,15 @@ from airflow.sdk import DAG, Asset, AssetWatcher, Param, TriggerRule, literal
 
 from handoff.rule import Rule
 from handoff.rule_file import RuleFile
-from handoff.rule_page import doc_md
+from handoff.rule_page import dag_id, doc_md
 from hooks.ledger import LedgerHook
+from operators.assets import rule_asset
 from operators.certify import CertifyOperator
 from operators.deliver import DeliverOperator
 from operators.gather import GatherOperator
 from operators.settle import SettleOperator
 from triggers.doorbell import DoorbellTrigger
 
-PREFIX = "handoff_"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RUNS_AT_ONCE = 16
 """Runs may overlap: what each does is claimed in the ledger, so none waits for another."""
@@ -29,7 +29,7 @@ def build_dag(file: RuleFile, ledger_conn_id: str = LedgerHook.default_conn_name
     # Literal: the templates in a rule's steps are rendered for each contact, not by Airflow.
     shared: dict[str, Any] = {"rule": literal(rule.model_dump(mode="json")), "ledger_conn_id": ledger_conn_id}
     with DAG(
-        dag_id=f"{PREFIX}{rule.id}",
+        dag_id=dag_id(rule),
         dag_display_name=rule.title,
         description=rule.description or f"{rule.who.label('en')}, {rule.when.describe('en')}",
         doc_md=f"{doc_md(rule)}\nRule file: `{file.path.name}`",
@@ -70,7 +70,7 @@ def build_dag(file: RuleFile, ledger_conn_id: str = LedgerHook.default_conn_name
 def _doorbell(rule: Rule, ledger_conn_id: str) -> Asset:
     trigger = DoorbellTrigger(rule_id=rule.id, order_group=rule.order_group, ledger_conn_id=ledger_conn_id)
     watcher = AssetWatcher(name=f"doorbell_{rule.id}", trigger=trigger)
-    return Asset(name=f"handoff_{rule.id}", uri=f"handoff://{rule.id}", watchers=[watcher])
+    return rule_asset(rule.id, [watcher])
 
 
 def _form(rule: Rule) -> dict[str, Param]:

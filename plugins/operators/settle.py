@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from airflow.sdk.definitions.context import Context
+from typing import Any
 
+from airflow.sdk.definitions.context import Context
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.delivery.desk import Desk
+from handoff.delivery.gate import Gate
 from handoff.delivery.worker import Worker
-from handoff.ledger import rule_versions
+from handoff.errors import TargetError
+from handoff.ledger import certificates, outcomes, rule_versions
+from handoff.ledger.outcomes import Outcomes
 from handoff.rule import Rule
 from operators.deliver import fail_if_stopped
+from operators.pauses import pauses_of
 from operators.rule_operator import RuleOperator
 from operators.work import open_desk, open_engine, worker_owner
 
@@ -16,16 +24,45 @@ HORIZON_SECONDS = 30.0
 
 
 class SettleOperator(RuleOperator):
-    """Goes on with lanes that had to wait: unknown outcomes are read back, transient failures tried again."""
+    """Goes on with lanes that had to wait: unknown outcomes are read back, transient failures tried again.
 
-    async def aexecute(self, context: Context) -> None:
+    :returns: for each target account of the run's batches which promise applies to its effects, how many
+        seconds they take to be read back, and how many are in which state; no contact data.
+    """
+
+    async def aexecute(self, context: Context) -> list[dict[str, Any]]:
         """Settle; what needs longer stays in the ledger and rings the bell when it is ready."""
         rule = Rule.model_validate(self.rule)
         async with open_engine(self.ledger_conn_id, connections=6) as engine, open_desk(engine) as desk:
             async with engine.connect() as connection:
                 groups = await rule_versions.order_groups(connection, rule)
-            workers = [Worker(engine, group, worker_owner(), desk) for group in groups]
+            gate = Gate(engine, pauses_of(context))
+            workers = [Worker(engine, group, worker_owner(), desk, gate=gate) for group in groups]
             for worker in workers:
                 await worker.run(horizon=HORIZON_SECONDS)
+            report = await self._report(engine, rule, desk)
         for worker in workers:
             fail_if_stopped(worker)
+        return report
+
+    async def _report(self, engine: AsyncEngine, rule: Rule, desk: Desk) -> list[dict[str, Any]]:
+        async with engine.connect() as connection:
+            batches = await certificates.to_certify(connection, rule.id)
+            found = await outcomes.by_account(connection, batches)
+        report = [await _promised(desk, account) for account in found]
+        for line in report:
+            self.log.info(
+                "%s: promise: %s (settling time %s s); effects %s",
+                line["account"], line["promise"], line["settling_seconds"], line["effects"],
+            )  # fmt: skip
+        return report
+
+
+async def _promised(desk: Desk, found: Outcomes) -> dict[str, Any]:
+    """Return an account's line of the report; without a promise when the account cannot be opened."""
+    try:
+        target = await desk.target(found.account, found.step)
+        promise, seconds = target.promise.value, target.settling_seconds
+    except TargetError:
+        promise, seconds = None, None
+    return {"account": found.account, "promise": promise, "settling_seconds": seconds, "effects": found.states}

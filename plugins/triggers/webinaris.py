@@ -121,7 +121,7 @@ class WebinarisTrigger(BaseTrigger):
                     event, pause = None, max(self.poll_interval, getattr(error, "retry_after", None) or 0.0)
                 if event is not None:
                     return event
-                await asyncio.sleep(pause)
+                await asyncio.sleep(max(pause, client.pace_seconds))
 
 
 class WebinarMomentTrigger(WebinarisTrigger):

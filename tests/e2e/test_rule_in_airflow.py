@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from launch.laboratory import effects, rule_text, running_airflow, webinar
 from launch.stack import Stack
+from sandbox import credentials
 
 pytestmark = pytest.mark.e2e
 
@@ -133,7 +135,19 @@ def test_no_contact_data_in_task_logs(running: tuple[Stack, float]) -> None:
     assert "certify" in written
     # A trigger form's values are the operator's own entry and belong to Airflow's record of the run.
     assert "@everything.example.org" not in written
-    assert "klicktipp-sandbox" not in written
+    secrets = {name: value for name, value in vars(credentials).items() if name.isupper() and "USER" not in name}
+    assert len(secrets) >= 7
+    assert [name for name, value in secrets.items() if value in written] == []
+
+
+def test_the_tab_with_the_steps_is_there(running: tuple[Stack, float]) -> None:
+    stack, _ = running
+    answer = stack.api.get("plugins")
+    [plugin] = [one for one in answer["plugins"] if one["name"] == "handoffs"]
+    [view] = plugin["external_views"]
+    assert (view["destination"], view["name"]) == ("dag", "Handoff (Schritte)")
+    page = requests.get(f"{stack.urls.ui}/{view['href']}".replace("{DAG_ID}", "handoff_everything"), timeout=10)
+    assert (page.status_code, "klicktipp.contact" in page.text, "<svg" in page.text) == (200, True, True)
 
 
 def task_logs(stack: Stack, run_id: str) -> str:

@@ -434,3 +434,17 @@ async def test_two_webinars_with_the_same_people_end_at_once(ledger: AsyncEngine
     became = await asyncio.gather(*(attend(ledger, batch, source, lambda: None) for batch, source in look))
     assert became == ["judged"] * 3
     assert len(await working + await delivered(ledger)) == 3600
+
+
+async def test_who_is_not_listed_any_more_at_the_first_look_is_not_handed_over(ledger: AsyncEngine) -> None:
+    """Lists are read a day ahead to see how long they are; somebody may withdraw after that."""
+    occasion = ended()
+    stays, goes = somebody(occasion, "a", "bleibt@example.org"), somebody(occasion, "b", "geht@example.org")
+    await planned(ledger, occasion)
+    [batch] = await claim(ledger, horizon=5)
+    await first_look(ledger, batch, FixedSource(occasion, (stays, goes)))
+    await change(ledger, "UPDATE handoff.batches SET lease_owner = NULL, leased_until = NULL")
+    assert await judge_due(ledger, RULE, FixedSource(occasion, (stays,))) == ["judged"]
+    assert await delivered(ledger) == ["bleibt@example.org"]
+    assert await rows(ledger, "SELECT reason FROM handoff.verdicts WHERE NOT included") == [("withdrawn",)]
+    assert await rows(ledger, "SELECT contact_id, presence FROM handoff.registrations WHERE ref = 'b'") == [(None, [])]

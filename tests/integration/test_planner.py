@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.occasion import Occasion
 from handoff.planner import Planned, plan_new_rules, record, record_one
 from handoff.rule import Rule
-from tests.support.delivery import judge_due
-from tests.support.domain import FixedSource, a_rule, an_occasion
+from tests.support.delivery import desk_of, judge_due, work
+from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import batches_now, change, rows
+from tests.support.targets import MemoryTarget
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
 END = SOON + timedelta(minutes=60)
@@ -115,6 +116,29 @@ async def test_a_judged_batch_never_moves(ledger: AsyncEngine) -> None:
     assert await batches_now(ledger) == before
 
 
+@pytest.mark.parametrize(
+    ("news", "expected"),
+    [
+        (at(SOON, 2, cancelled=True), ("skipped", "occasion_cancelled")),
+        (at(SOON, 2), ("held", "occasion_moved")),
+        (None, ("confirmed", "")),
+    ],
+)
+async def test_what_was_judged_and_has_not_gone_out_when_its_occasion_changes(
+    ledger: AsyncEngine, news: Occasion | None, expected: tuple[str, str]
+) -> None:
+    known = at(datetime.now(UTC) - timedelta(minutes=61), 1)
+    source = FixedSource(known, some_registrations(2, before=known.anchors["start"]))
+    await heard(ledger, known)
+    assert await judge_due(ledger, RULE, source) == ["judged"]
+    await heard(ledger, *([news] if news else []))
+    target = MemoryTarget()
+    await work(ledger, RULE, desk_of(ledger, {"klicktipp_default": target}))
+    found = await rows(ledger, "SELECT DISTINCT state, split_part(reason, ':', 1) FROM handoff.effects")
+    assert found == [expected]
+    assert len(target.effects) == (0 if news else 2)
+
+
 @pytest.mark.parametrize(("minutes_ago", "state"), [(59, "waiting"), (61, "missed")])
 async def test_what_was_over_long_before_it_was_first_seen_is_missed(
     ledger: AsyncEngine, minutes_ago: int, state: str
@@ -171,6 +195,60 @@ async def test_what_is_gone_stays_gone_against_older_news_and_comes_back_with_ne
         assert await batches_now(ledger) == [("thanks", "cancelled", END)]
         await heard(ledger, at(SOON + timedelta(days=9), 3 + number))
         assert await batches_now(ledger) == [("thanks", "cancelled", END)]
+
+
+async def test_what_was_gone_and_is_reported_again_as_it_was_is_back(ledger: AsyncEngine) -> None:
+    """A source that lost a date for a while and lists it again has not changed it."""
+    gone = replace(at(SOON, 0), cancelled=True)
+    for _ in range(3):
+        await heard(ledger, at(SOON, 5))
+        assert await batches_now(ledger) == [("thanks", "waiting", END)]
+        await heard(ledger, gone, at(SOON + timedelta(days=9), 3))
+        assert await batches_now(ledger) == [("thanks", "cancelled", END)]
+    assert await heard(ledger, at(SOON, 5), at(SOON, 5)) == Planned(events=1, repeated=1, moved=1)
+
+
+async def test_what_was_cancelled_is_not_revived_by_a_late_copy_of_its_creation(ledger: AsyncEngine) -> None:
+    await heard(ledger, at(SOON, 5), at(SOON, 5, cancelled=True), at(SOON, 5))
+    assert await batches_now(ledger) == [("thanks", "cancelled", END)]
+    await heard(ledger, at(SOON, 6, cancelled=True), at(SOON, 5), at(SOON, 6, cancelled=True))
+    assert await batches_now(ledger) == [("thanks", "cancelled", END)]
+
+
+HOLD = "UPDATE handoff.batches SET state = 'held', reason = 'late', judged_at = now(), late_allowed = true"
+
+
+async def test_a_held_batch_follows_its_occasion_to_another_moment(ledger: AsyncEngine) -> None:
+    await heard(ledger, at(SOON, 1))
+    await change(ledger, HOLD)
+    await heard(ledger, at(SOON, 2, title="Neuer Titel"))
+    assert await batches_now(ledger) == [("thanks", "held", END)]
+    assert (await heard(ledger, at(SOON + timedelta(days=1), 3))).moved == 1
+    found = await rows(ledger, "SELECT state, reason, due_at, late_allowed, judged_at FROM handoff.batches")
+    assert found == [("waiting", "", END + timedelta(days=1), False, None)]
+
+
+async def test_a_held_batch_is_cancelled_with_its_occasion(ledger: AsyncEngine) -> None:
+    await heard(ledger, at(SOON, 1))
+    await change(ledger, HOLD)
+    assert (await heard(ledger, at(SOON, 2, cancelled=True))).cancelled == 1
+    assert await rows(ledger, "SELECT state, reason FROM handoff.batches") == [("cancelled", "occasion_cancelled")]
+
+
+async def test_a_skipped_batch_waits_again_only_for_another_moment(ledger: AsyncEngine) -> None:
+    await heard(ledger, at(SOON, 1))
+    await change(ledger, "UPDATE handoff.batches SET state = 'skipped', reason = 'late'")
+    await heard(ledger, at(SOON, 2, cancelled=True), at(SOON, 3))
+    assert await batches_now(ledger) == [("thanks", "skipped", END)]
+    await heard(ledger, at(SOON + timedelta(days=1), 4))
+    assert await batches_now(ledger) == [("thanks", "waiting", END + timedelta(days=1))]
+
+
+async def test_what_a_person_dropped_stays_dropped(ledger: AsyncEngine) -> None:
+    await heard(ledger, at(SOON, 1))
+    await change(ledger, "UPDATE handoff.batches SET state = 'cancelled', reason = 'dropped_by_person'")
+    await heard(ledger, at(SOON + timedelta(days=1), 2), at(SOON, 3, cancelled=True), at(SOON, 4))
+    assert [state for _, state, _ in await batches_now(ledger)] == ["cancelled"]
 
 
 CREATED, MOVED = at(SOON, 1), at(SOON + timedelta(days=1), 2)

@@ -9,6 +9,7 @@ from typing import Any
 from handoff.occasion import Occasion
 from handoff.registration import Presence, Registration, Roster
 from handoff.rule import Rule
+from handoff.source import Listing
 
 START = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)
 
@@ -59,6 +60,10 @@ class FixedSource:
         self.now, self.registrations = occasion, tuple(registrations)
         self.presence_until: datetime | None = None
         self.looks = 0
+
+    async def occasions(self, since: datetime) -> Listing:
+        """Return the one occasion there is."""
+        return Listing((self.now,) if self.now else ())
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the occasion as it is now."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.by_hand import ByHand
@@ -65,6 +66,8 @@ def context_of(rule: Rule, run_id: str = "run-1", form: Mapping[str, Any] | None
         "run_id": run_id,
         "params": {**FORM, **(form or {})},
         "triggering_asset_events": {},
+        "outlet_events": OutletEventAccessors(),
+        "ti": SimpleNamespace(try_number=1, get_dag=lambda dag_id: SimpleNamespace(is_paused=False)),
     }
 
 

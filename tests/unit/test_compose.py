@@ -69,7 +69,7 @@ def test_it_has_every_part_of_a_distributed_airflow(services):
         "worker": ["celery", "worker"],
         "airflow-init": ["bash", "-c", "handoff migrate"],
     }
-    assert "migrate" in {command.name for command in COMMANDS}
+    assert "migrate" in COMMANDS
 
 
 def test_what_a_service_waits_for_can_come_true(services):

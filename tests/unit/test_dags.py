@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import TriggerRule
+from airflow.sdk import AssetAlias, TriggerRule
+from airflow.sdk.definitions.asset import AssetUniqueKey
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
 from handoff.rule_file import load_folder
+from operators.assets import rule_asset
 from triggers.doorbell import DoorbellTrigger
 
 SHIPPED = {"handoff_pitch_missed", "handoff_pitch_seen", "handoff_webinar_attended", "handoff_webinar_missed"}
-WATCH = "watch_webinaris"
+WATCH, SWEEP = "watch_webinaris", "sweep"
 TASKS = ["gather", "deliver", "settle", "certify"]
 
 
@@ -47,7 +49,7 @@ def parsed(project: Path) -> DagBag:
 def test_the_shipped_rules_become_dags(project: Path) -> None:
     bag = parsed(project)
     assert bag.import_errors == {}
-    assert set(bag.dags) == SHIPPED | {WATCH}
+    assert set(bag.dags) == SHIPPED | {WATCH, SWEEP}
 
 
 def test_a_rule_s_dag_shows_the_rule(project: Path) -> None:
@@ -106,7 +108,32 @@ def test_dags_survive_their_serialisation(project: Path) -> None:
     for dag in parsed(project).dags.values():
         again = DagSerialization.from_dict(DagSerialization.to_dict(dag))
         assert [task.task_id for task in again.tasks] == [task.task_id for task in dag.tasks]
-        assert {"rule", "webinaris_conn_id"} & set(dag.tasks[0].template_fields)
+        assert {"rule", "ledger_conn_id"} & set(dag.tasks[0].template_fields)
+
+
+def test_the_sweep(project: Path) -> None:
+    dag = parsed(project).dags[SWEEP]
+    assert (dag.schedule, dag.catchup, dag.max_active_runs) == ("*/5 * * * *", False, 1)
+    assert (dag.owner, set(dag.tags), dag.params["compare_now"]) == ("handoffs", {"handoff"}, False)
+    task, tell = dag.get_task("sweep"), dag.get_task("tell")
+    assert (dag.task_ids, tell.upstream_task_ids, tell.trigger_rule) == (["sweep", "tell"], {"sweep"}, "all_done")
+    assert task.doc_md
+    assert tell.doc_md
+    assert dag.doc_md
+    assert [(type(one), one.name) for one in task.outlets] == [
+        (AssetAlias, "handoff_certificate_news"), (AssetAlias, "handoff_sweep_bells")
+    ]  # fmt: skip
+
+
+def test_the_sweep_rings_the_assets_that_start_the_rules(project: Path) -> None:
+    dags = parsed(project).dags
+    for dag_id in SHIPPED:
+        [asset] = dags[dag_id].schedule
+        assert AssetUniqueKey.from_asset(asset) == AssetUniqueKey.from_asset(
+            rule_asset(dag_id.removeprefix("handoff_"))
+        )
+        certify = dags[dag_id].get_task("certify")
+        assert [one.name for one in certify.outlets] == ["handoff_certificate_news"]
 
 
 def test_a_wrong_rule_hides_no_other_and_says_where_it_is_wrong(project: Path, home: Path) -> None:
@@ -116,7 +143,7 @@ def test_a_wrong_rule_hides_no_other_and_says_where_it_is_wrong(project: Path, h
     wrong.write_text("\n".join(lines).replace("who: not_attended", "who: not_atended"))
     (home / "include" / "handoffs" / "broken.yaml").write_text("id: [")
     bag = parsed(project)
-    assert set(bag.dags) == SHIPPED - {"handoff_webinar_missed"} | {WATCH}
+    assert set(bag.dags) == SHIPPED - {"handoff_webinar_missed"} | {WATCH, SWEEP}
     [(file, error)] = bag.import_errors.items()
     assert file.endswith("rule_problems.py")
     assert f"webinar_missed.yaml:{place}:" in error
@@ -137,7 +164,7 @@ def test_no_rules_at_all(project: Path, home: Path) -> None:
     for path in (home / "include" / "handoffs").glob("*.yaml"):
         path.unlink()
     bag = parsed(project)
-    assert (set(bag.dags), bag.import_errors) == ({WATCH}, {})
+    assert (set(bag.dags), bag.import_errors) == ({WATCH, SWEEP}, {})
 
 
 def test_a_rule_for_another_account_gets_a_watcher_for_it(project: Path, home: Path) -> None:
@@ -155,5 +182,5 @@ def test_a_hundred_rules_are_parsed_in_three_seconds(project: Path, home: Path) 
     began = time.monotonic()
     bag = parsed(project)
     seconds = time.monotonic() - began
-    assert (len(bag.dags), bag.import_errors) == (101, {})
+    assert (len(bag.dags), bag.import_errors) == (102, {})
     assert seconds < 3

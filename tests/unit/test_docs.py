@@ -13,11 +13,13 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from handoff.audience import Audience
-from handoff.cli import COMMANDS
+from handoff.cli import COMMANDS, command_of
+from handoff.late import Then
 from handoff.rule import Rule
 from handoff.rule_document import Document
 from handoff.steps import AnyStep, Step
 from handoff.timing import Language, When
+from handoff.windows import WEEKDAYS, Window
 from hooks.activecampaign import ActiveCampaignHook
 from hooks.klicktipp import KlickTippHook
 from hooks.ledger import LedgerHook
@@ -85,6 +87,17 @@ def test_moment(name):
     assert f"`{name}`" in section(page("docs/rules.md"), "### `when`: the moment (*Zeitpunkt*)")
 
 
+@pytest.mark.parametrize("name", get_args(Then))
+def test_what_becomes_of_what_is_late(name):
+    assert f"`{name}`" in section(page("docs/rules.md"), "### `late_after`: how late is too late (*verspätet*)")
+
+
+@pytest.mark.parametrize("name", [*Window.model_fields, *WEEKDAYS])
+def test_window(name):
+    heading = "### `window`: when messages may go out (*Sendefenster, Ruhezeiten*)"
+    assert f"`{name}`" in section(page("docs/rules.md"), heading)
+
+
 @pytest.mark.parametrize("audience", Audience)
 def test_audience(audience):
     cells = rows(section(page("docs/rules.md"), "### `who`: the audience (*für wen*)"))[audience.value]
@@ -126,7 +139,7 @@ def test_connection(form):
         assert label in table[name][0], f"{kind}: {name}"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+@pytest.mark.parametrize("command", [command_of(name) for name in COMMANDS], ids=COMMANDS)
 def test_command(command):
     everything = "\n".join(page(name) for name in map(str, PAGES))
     assert f"handoff {command.name}" in everything
@@ -140,7 +153,7 @@ def test_command(command):
 def test_every_documented_command_exists():
     named = {name for text in map(page, map(str, PAGES)) for name in re.findall(r"`(?:\S+/)?handoff ([a-z]+)\b", text)}
     assert named
-    assert named <= {command.name for command in COMMANDS}
+    assert named <= set(COMMANDS)
 
 
 def test_make_targets():
@@ -205,7 +218,7 @@ def test_yaml_rules_in_the_docs_are_valid(path):
 @pytest.mark.integration
 def test_the_ledger_understands_the_queries(ledger_url):
     queries = re.findall(r"^```sql\n(.*?)^```$", page("docs/operate.md"), re.MULTILINE | re.DOTALL)
-    assert len(queries) >= 5
+    assert queries
     with psycopg.connect(ledger_url, autocommit=True) as connection:
         for query in queries:
             connection.execute(query.encode())

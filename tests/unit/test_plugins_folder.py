@@ -69,8 +69,19 @@ def test_airflow_s_own_loader_loads_the_plugin_and_nothing_else(project: Path) -
     loaded, shadowed, modules = done.stdout.strip().splitlines()[-3:]
     assert loaded == "['handoffs'] {}"
     assert shadowed == "set()"
-    # The installed distribution's provider metadata is in a package of its own name.
-    assert set(literal_eval(modules)) - {"hooks"} == {"handoff_plugin"}
+    # The installed distribution's provider metadata and the served app are in packages of their own names.
+    assert set(literal_eval(modules)) - {"hooks", "web"} == {"handoff_plugin"}
+
+
+def test_loading_the_plugin_costs_next_to_nothing(project: Path) -> None:
+    """Scheduler, triggerer and every worker load it too: what only the API server needs comes with a request."""
+    code = (
+        "import sys, handoff_plugin; print([name for name in sys.modules if name.startswith(('fastapi', 'handoff.'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=project / "plugins"
+    )
+    assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
 def test_operators_are_imported_by_name() -> None:

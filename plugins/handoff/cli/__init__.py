@@ -5,21 +5,48 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 
-from handoff.cli.lint import LINT
-from handoff.cli.list import LIST
-from handoff.cli.migrate import MIGRATE
-from handoff.cli.schema import SCHEMA
+from handoff.cli.command import Command
 from handoff.errors import HandoffError
 
-COMMANDS = (LINT, LIST, SCHEMA, MIGRATE)
+COMMANDS = (
+    "lint",
+    "list",
+    "schema",
+    "migrate",
+    "explain",
+    "pending",
+    "held",
+    "resolve",
+    "replay",
+    "erase",
+    "certificate",
+    "retention",
+    "rejudge",
+    "rehearse",
+    "freeze",
+    "thaw",
+    "frozen",
+    "forecast",
+)
+"""Each is the module of its name, with the command in capitals: ``list.LIST``."""
+
+
+def command_of(name: str) -> Command:
+    """Return a command; its module is imported only now, because all of them together take long to import."""
+    command: Command = getattr(import_module(f"handoff.cli.{name}"), name.upper())
+    return command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 is well, 1 problems were found, 2 it could not be done."""
     _print_any_text()
-    arguments = _parser().parse_args(argv)
+    # Not list(): here that is the module of a command, as soon as it is imported.
+    words = sys.argv[1:] if argv is None else [*argv]
+    named = [name for name in words[:1] if name in COMMANDS]
+    arguments = _parser(named or COMMANDS).parse_args(words)
     try:
         return int(arguments.run(arguments))
     except (HandoffError, OSError) as error:
@@ -27,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="handoff", description="Check and list handoff rules.")
+def _parser(names: Iterable[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="handoff", description="Check rules, see what waits, and decide.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
+    for command in map(command_of, names):
         subparser = commands.add_parser(command.name, help=command.help, description=command.help)
         command.add_options(subparser)
         subparser.set_defaults(run=command.run)
@@ -42,7 +69,3 @@ def _print_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

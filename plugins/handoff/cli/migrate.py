@@ -6,7 +6,7 @@ import argparse
 
 from handoff.cli.command import Command
 from handoff.cli.ledger import add_ledger, ledger_url_of
-from handoff.ledger.connect import migrate
+from handoff.ledger.migrating import migrate
 
 
 def _run(arguments: argparse.Namespace) -> int:

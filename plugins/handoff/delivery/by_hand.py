@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import batches, occasions, registrations, rule_versions
-from handoff.occasion import Occasion
+from handoff.occasion import BY_HAND, Occasion
 from handoff.registration import Registration, Roster
 from handoff.rule import Rule
+from handoff.source import Listing
 
-SOURCE = ACCOUNT = "manual"
+SOURCE = ACCOUNT = BY_HAND
 
 
 async def hand_over(
@@ -51,6 +52,10 @@ async def hand_over(
 
 class ByHand:
     """The source of what was given by hand: it does not change any more."""
+
+    async def occasions(self, since: datetime) -> Listing:
+        """List nothing: the ledger has it all."""
+        return Listing(())
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the occasion as given."""

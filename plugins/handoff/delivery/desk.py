@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine
-from typing import Any
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.limiter import Limiter
+from handoff.errors import TargetError
 from handoff.ledger import rule_versions
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
+from handoff.ledger.quotas import Quota
 from handoff.occasion import Occasion
+from handoff.planner import due_moment
 from handoff.rule import Rule
 from handoff.steps import Step
 from handoff.target import Call, Target
@@ -22,12 +28,30 @@ from handoff.templates import RuleFacts, render_text, variables_of
 
 OpenTarget = Callable[[str, str, "LimiterOf"], Coroutine[Any, Any, Target]]
 """Opens a target: ``(connection id, step name, limiter_of)``; the connection tells the rate."""
-LimiterOf = Callable[[float | None], Limiter]
 
 BATCH = text("""
     SELECT batch.rule_id, batch.rule_version, occasion.* FROM handoff.batches AS batch
     JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id WHERE batch.id = :id
 """)
+
+
+class LimiterOf(Protocol):
+    """Gives an account's limiter: requests a second over all workers, and its requests of a day."""
+
+    def __call__(self, rate: float | None, quota: Quota | None = None) -> Limiter:
+        """Return the one limiter that this worker has for the account."""
+        ...
+
+
+class Planned(NamedTuple):
+    """What a batch's effects have in common: the rule in the version it is pinned to, and the occasion.
+
+    :param due_at: the moment (UTC) as it is by the occasion's latest date; ``None`` for one given by hand.
+    """
+
+    rule: Rule
+    occasion: Occasion
+    due_at: datetime | None
 
 
 class Desk:
@@ -37,40 +61,51 @@ class Desk:
         self._engine, self._open = engine, open_target
         self._targets: dict[str, asyncio.Task[Target]] = {}
         self._limiters: dict[str, Limiter] = {}
-        self._batches: dict[int, asyncio.Task[tuple[Rule, Occasion]]] = {}
+        self._batches: dict[tuple[int, int], asyncio.Task[Planned]] = {}
 
     async def target(self, account: str, step: str) -> Target:
-        """Return the account's target, opened once for this worker."""
+        """Return the account's target, opened once for this worker; one that could not be opened is tried again."""
         if account not in self._targets:
-            opening = self._open(account, step, lambda rate: self._limiter(account, rate))
-            self._targets[account] = asyncio.ensure_future(opening)
-        return await self._targets[account]
+            opening = asyncio.ensure_future(self._open(account, step, partial(self._limiter, account)))
+            self._targets[account] = opening
+        opening = self._targets[account]
+        try:
+            return await opening
+        except TargetError:
+            if self._targets.get(account) is opening:
+                del self._targets[account]
+            raise
 
     def limiter(self, account: str) -> Limiter:
         """Return the account's limiter; its target has been opened before."""
         return self._limiters[account]
 
-    def _limiter(self, account: str, rate: float | None) -> Limiter:
-        return self._limiters.setdefault(account, Limiter(self._engine, account, rate))
+    def _limiter(self, account: str, rate: float | None, quota: Quota | None = None) -> Limiter:
+        return self._limiters.setdefault(account, Limiter(self._engine, account, rate, quota))
 
-    async def batch(self, batch_id: int) -> tuple[Rule, Occasion]:
-        """Return a batch's rule, in the version it is pinned to, and its occasion."""
-        if batch_id not in self._batches:
-            self._batches[batch_id] = asyncio.ensure_future(self._load(batch_id))
-        return await self._batches[batch_id]
+    async def batch(self, batch_id: int, occasion_version: int = 0) -> Planned:
+        """Return what a batch's effects have in common.
 
-    async def _load(self, batch_id: int) -> tuple[Rule, Occasion]:
+        :param occasion_version: the occasion is read again when it is newer than when it was read first.
+        """
+        known = batch_id, occasion_version
+        if known not in self._batches:
+            self._batches[known] = asyncio.ensure_future(self._load(batch_id))
+        return await self._batches[known]
+
+    async def _load(self, batch_id: int) -> Planned:
         async with self._engine.connect() as connection:
             row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
-            return await rule_versions.load(connection, row["rule_id"], row["rule_version"]), occasion_from_row(row)
+            rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
+        occasion = occasion_from_row(row)
+        return Planned(rule, occasion, None if occasion.source == BY_HAND else due_moment(rule, occasion))
 
     async def prepare(self, batch_id: int) -> None:
         """Open the batch's targets and let them connect and resolve names ahead of its moment.
 
         :raises TargetError: when one of them cannot; its calls will say so themselves.
         """
-        rule, _ = await self.batch(batch_id)
-        for step in rule.steps:
+        for step in (await self.batch(batch_id)).rule.steps:
             await (await self.target(step.conn_id, step.step)).prepare(step)
 
     async def call(self, effect: OpenEffect, known: dict[str, Any]) -> Call:
@@ -78,7 +113,7 @@ class Desk:
 
         :raises TemplateError: when a small template of the step cannot be rendered.
         """
-        rule, occasion = await self.batch(effect.batch_id)
+        rule, occasion, _ = await self.batch(effect.batch_id, effect.occasion_version)
         facts = RuleFacts(id=rule.id, title=rule.title, language=rule.language)
         variables = variables_of(effect.contact, occasion, facts)
         step = rendered(rule.steps[effect.step_no], variables)

@@ -7,23 +7,31 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from handoff.delivery.desk import Desk
-from handoff.delivery.policy import CREDENTIALS_SECONDS, MOST_ATTEMPTS, backoff, reading_backoff
-from handoff.errors import RateLimited, Refused, TargetError, TemplateError, UnknownOutcome, WrongCredentials
+from handoff.delivery.discretion import discreet
+from handoff.delivery.gate import Gate, Hold
+from handoff.delivery.policy import MOST_ATTEMPTS, Account, Then, reading_backoff, treatment
+from handoff.errors import TargetError, TemplateError
 from handoff.ledger.journal import Journal, Outcome, Release
 from handoff.ledger.lanes import ClaimedLane, OpenEffect
+from handoff.permission import End, Wait, permit
 from handoff.target import Call, Promise, Proof, Target
+from handoff.timing import recipient_zone
+
+LONGEST_WAIT_SECONDS = 86_400.0
+TAKEN_SECONDS = 1.0
+"""How long a lane rests that another worker was faster than, where nothing else says so."""
 
 
 class Parked(Exception):  # noqa: N818 - not an error: the lane rests
-    """The lane goes on later: after ``seconds``, or when a person lets it (``held``)."""
+    """The lane goes on later: after ``seconds`` or when what it ``rests`` for ends, or when a person lets it."""
 
-    def __init__(self, seconds: float | None = None, held: str | None = None) -> None:
-        self.seconds, self.held = seconds, held
+    def __init__(self, seconds: float | None = None, held: str | None = None, rests: str | None = None) -> None:
+        self.seconds, self.held, self.rests = seconds, held, rests
         super().__init__()
 
 
 class Ended(Exception):  # noqa: N818 - not an error of this program: the effect's end
-    """The effect goes no further: ``refused`` by the target, or ``held`` for a person."""
+    """The effect goes no further: ``refused`` by the target, ``skipped``, or ``held`` for a person."""
 
     def __init__(self, state: str, reason: str) -> None:
         self.state, self.reason = state, reason
@@ -37,66 +45,76 @@ class LeaseLost(Exception):  # noqa: N818 - not an error: another worker has the
 class LaneRun:
     """Works through one claimed lane.
 
-    :param stopped: accounts whose credentials were not accepted, shared by all lanes of a worker.
+    :param gate: knows what is frozen, paused or resting; asked before each effect.
     :param fresh: tells whether the worker's leases are certainly still its own.
     """
 
-    def __init__(
-        self,
-        lane: ClaimedLane,
-        desk: Desk,
-        journal: Journal,
-        stopped: dict[str, WrongCredentials],
-        fresh: Callable[[], bool],
-    ) -> None:
+    def __init__(self, lane: ClaimedLane, desk: Desk, journal: Journal, gate: Gate, fresh: Callable[[], bool]) -> None:
         self._lane, self._desk, self._journal = lane, desk, journal
-        self._stopped, self._fresh = stopped, fresh
+        self._gate, self._fresh = gate, fresh
         self._ended: set[int] = set()
         self._announced = False
+        self._probe: str | None = None
 
     async def run(self) -> None:
         """Carry out what is open, in order, and give the lane back."""
-        seconds, held = None, None
+        release = Release(self._lane.id, self._lane.revision)
         try:
             for effect in self._lane.effects:
                 if effect.handoff_id not in self._ended:
                     await self._advance(effect)
         except Parked as parked:
-            seconds, held = parked.seconds, parked.held
+            release = Release(self._lane.id, self._lane.revision, parked.seconds, parked.held, parked.rests)
         except LeaseLost:
             return
-        self._journal.release(Release(self._lane.id, self._lane.revision, seconds, held))
+        finally:
+            if self._probe:
+                self._gate.probe_unused(self._probe)
+        self._journal.release(release)
 
     async def _advance(self, effect: OpenEffect) -> None:
         """Bring one effect to its end, or park the lane."""
         known = self._lane.known[effect.handoff_id, effect.account]
-        if effect.account in self._stopped:
-            raise Parked(CREDENTIALS_SECONDS)
+        await self._ask_gate(effect)
         try:
             proof = await self._carry_out(effect, known)
         except TemplateError as error:
             self._end(effect, Ended("refused", f"template: {error}"))
-        except Refused as error:
-            self._end(effect, Ended("refused", str(error)))
         except Ended as ended:
             self._end(effect, ended)
         else:
             known.update(proof)
+            self._gate.answered(effect.account)
             self._journal.note(Outcome(effect.id, "confirmed", proof=dict(proof)))
 
+    async def _ask_gate(self, effect: OpenEffect) -> None:
+        """Park the lane unless the effect may pass; at an open circuit only the lane with the probe may."""
+        self._look_at_gate(effect)
+        if self._gate.is_open(effect.account) and effect.account != self._probe:
+            if not await self._gate.probe(effect.account):
+                self._park(self._gate.rests(effect.account) or Hold(TAKEN_SECONDS))
+            self._probe = effect.account
+
+    def _look_at_gate(self, effect: OpenEffect) -> None:
+        hold = self._gate.frozen(effect.rule_id, effect.account)
+        if hold is None and effect.account != self._probe:
+            hold = self._gate.rests(effect.account)
+        if hold is not None:
+            self._park(hold)
+
+    @staticmethod
+    def _park(hold: Hold) -> NoReturn:
+        raise Parked(hold.seconds, rests=hold.rests)
+
     async def _carry_out(self, effect: OpenEffect, known: dict[str, Any]) -> Proof:
-        self._announced = False
+        self._announced, target = False, None
         try:
             target = await self._desk.target(effect.account, effect.step)
             call = await self._desk.call(effect, known)
             proof = await self._settled(effect, target, call) if effect.state != "planned" else None
             return proof if proof is not None else await self._sent(effect, target, call)
-        except UnknownOutcome as error:
-            self._doubt(effect, target, error)
-        except Refused:
-            raise
         except TargetError as error:
-            self._postpone(effect, error)
+            self._failed(effect, target, error)
 
     async def _settled(self, effect: OpenEffect, target: Target, call: Call) -> Proof | None:
         """Read whether an earlier attempt had its effect: the proof, or ``None`` when it is to be sent."""
@@ -106,7 +124,8 @@ class LaneRun:
         if too_early > 0:
             self._journal.note(Outcome(effect.id, "unknown", "waits until the target can be read"))
             raise Parked(too_early)
-        proof = await target.seen(call)
+        with discreet(call.contact):
+            proof = await target.seen(call)
         if proof is None:
             if effect.attempts >= MOST_ATTEMPTS:
                 raise Ended("held", f"gave up after {effect.attempts} attempts; read back: not there")
@@ -116,39 +135,53 @@ class LaneRun:
         return {**proof, "settled_by": "reading"}
 
     async def _sent(self, effect: OpenEffect, target: Target, call: Call) -> Proof:
-        rule, _ = await self._desk.batch(effect.batch_id)
-        if datetime.now(UTC) > effect.due_at + rule.late_after.elapsed:
-            raise Ended("held", "later than the rule's late_after; a person decides")
-        if not target.coalesces(call):
-            await self._desk.limiter(effect.account).reserve()
+        await self._judge_again(effect)
+        limiter = self._desk.limiter(effect.account)
+        if target.coalesces(call):
+            limiter.check()
+        else:
+            await limiter.reserve()
+            # The turn may have been long in coming.
+            self._look_at_gate(effect)
         if not await self._journal.intend(effect.id) or not self._fresh():
             raise LeaseLost
         effect.attempts += 1
         self._announced = True
-        return await target.send(call)
+        with discreet(call.contact):
+            return await target.send(call)
 
-    def _doubt(self, effect: OpenEffect, target: Target, error: UnknownOutcome) -> NoReturn:
-        if target.promise is not Promise.SETTLED_BY_READING:
+    async def _judge_again(self, effect: OpenEffect) -> None:
+        """Look, as the ledger stands, whether it may still go out now: it may have waited long since it was judged."""
+        rule, occasion, due_now = await self._desk.batch(effect.batch_id, effect.occasion_version)
+        if effect.cancelled:
+            raise Ended("skipped", "occasion_cancelled")
+        now = datetime.now(UTC)
+        if due_now is not None and due_now != effect.due_at and due_now > now:
+            raise Ended("held", "occasion_moved: judged for an earlier date, and not due yet by the new one")
+        zone = recipient_zone(effect.contact.timezone, occasion.timezone)
+        answer = permit(rule, effect.step_no, zone, effect.due_at, now, late_allowed=effect.late_allowed)
+        if isinstance(answer, Wait):
+            raise Parked(min(max(0.0, (answer.until - now).total_seconds()), LONGEST_WAIT_SECONDS))
+        if isinstance(answer, End):
+            raise Ended(answer.state, answer.reason)
+
+    def _failed(self, effect: OpenEffect, target: Target | None, error: TargetError) -> NoReturn:
+        """Treat a failed call as the policy says: see :data:`handoff.delivery.policy.POLICY`."""
+        settling = target.settling_seconds if target else 0.0
+        rest = self._gate.failed(error, effect.account, effect.attempts, settling)
+        then = treatment(error).then
+        if then is Then.DEAD:
+            raise Ended("refused", str(error)) from error
+        doubtful = self._announced and then is Then.SETTLE
+        if doubtful and (target is None or target.promise is not Promise.SETTLED_BY_READING):
             raise Ended("held", str(error)) from error
-        self._journal.note(Outcome(effect.id, "unknown", str(error)))
-        if not self._announced:
-            rest = reading_backoff(effect.seconds_since_intent or 0.0)
-        else:
-            rest = backoff(effect.attempts - 2) if effect.attempts > 2 else 0.0
-        raise Parked(max(target.settling_seconds, rest)) from error
-
-    def _postpone(self, effect: OpenEffect, error: TargetError) -> NoReturn:
-        """Park the lane after a failure that certainly had no effect; ``late_after`` ends the waiting."""
-        nothing_open = self._announced or effect.state == "planned"
-        self._journal.note(Outcome(effect.id, "planned" if nothing_open else "unknown", str(error)))
-        if isinstance(error, WrongCredentials):
-            self._stopped[effect.account] = error
-            raise Parked(CREDENTIALS_SECONDS) from error
-        if isinstance(error, RateLimited) and error.retry_after is not None:
-            raise Parked(error.retry_after) from error
-        if not nothing_open:
-            raise Parked(reading_backoff(effect.seconds_since_intent or 0.0)) from error
-        raise Parked(backoff(effect.attempts)) from error
+        # An earlier attempt is still in doubt when this call was only to read what became of it.
+        reading = effect.state != "planned" and not self._announced
+        self._journal.note(Outcome(effect.id, "unknown" if reading or doubtful else "planned", str(error)))
+        if reading and treatment(error).account is Account.FAILS:
+            rest = max(settling, reading_backoff(effect.seconds_since_intent or 0.0))
+        stopped = treatment(error).account is Account.STOPS
+        raise Parked(rest, rests=f"account:{effect.account}" if stopped else None) from error
 
     def _end(self, effect: OpenEffect, ended: Ended) -> None:
         """Write an effect's end; a doubt parks a contact's lane, but only the one contact of a strict lane."""
@@ -156,5 +189,5 @@ class LaneRun:
         self._journal.note(Outcome(effect.id, ended.state, ended.reason))
         if ended.state == "held" and not self._lane.strict:
             raise Parked(held=ended.reason)
-        rest = "skipped" if ended.state == "refused" else "held"
+        rest = "skipped" if ended.state in {"refused", "skipped"} else "held"
         self._journal.stop_rest(effect.handoff_id, rest, f"step {effect.step_no + 1} was {ended.state}")

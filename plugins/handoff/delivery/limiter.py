@@ -1,7 +1,8 @@
-"""One rate limit per target account, shared by all workers through the ledger.
+"""One rate limit and one daily quota per account, shared by all workers and by polling through the ledger.
 
 Slots are handed out evenly spaced rather than in bursts, so that no window of one second, wherever
-it begins, holds more calls than the limit allows.
+it begins, holds more calls than the limit allows. Requests of the day are counted with the slots, a
+few at a time, in the same statement.
 """
 
 from __future__ import annotations
@@ -9,68 +10,115 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import Counter
+from collections.abc import Mapping
 from contextvars import ContextVar
+from datetime import UTC, datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.delivery.purpose import WRITING, Purposes, purposes_now
+from handoff.errors import QuotaUsedUp
+from handoff.ledger import quotas
 from handoff.ledger.connect import single_statements
+from handoff.ledger.quotas import Purpose, Quota
 
 SPACING = 1.03
 """Calls are this much further apart than the limit needs: room for a network that is not even."""
 AT_ONCE_SECONDS = 0.25
 """Slots for this long are reserved in one go, to ask the ledger a few times a second at most."""
+MOST_AT_ONCE = 50
+"""Requests of the day that are counted in one go where there is no limit a second."""
 LATE_SECONDS = 0.05
 COLD_SECONDS, COLD_AFTER_SECONDS = 0.1, 2.0
 """After a rest the first call has to open a connection and arrives late: the next one waits longer."""
 SLOW_INTERVAL_SECONDS = 0.03
 """Only accounts slower than this need it; a faster one has room for one late call in its second."""
+CLOCK_SECONDS = 1.0
+"""How far this machine's clock may be ahead of the ledger's when a new day begins."""
 
 RESERVE = text("""
     -- A slot that a crash of the database forgets does no harm: nobody waits for the disk, above all not
     -- those who wait for this row.
     WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-    INSERT INTO handoff.buckets AS bucket (account, next_at)
-    SELECT :account, clock_timestamp() + make_interval(secs => :span) FROM quick
+    INSERT INTO handoff.buckets AS bucket (account, next_at, rate, per_day)
+    SELECT :account, clock_timestamp() + make_interval(secs => :span), :rate, :per_day FROM quick
     ON CONFLICT (account) DO UPDATE
-        SET next_at = GREATEST(bucket.next_at, clock_timestamp()) + make_interval(secs => :span)
+        SET next_at = GREATEST(bucket.next_at, clock_timestamp()) + make_interval(secs => :span),
+            rate = EXCLUDED.rate, per_day = EXCLUDED.per_day
+    RETURNING EXTRACT(EPOCH FROM next_at - clock_timestamp()) - :span
+""")
+RESERVE_OF_THE_DAY = text("""
+    WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), counted AS (
+        INSERT INTO handoff.day_uses AS day_use (account, day, purpose, used)
+        SELECT :account, CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date), :purpose, :count
+        FROM quick WHERE :count <= :most
+        ON CONFLICT (account, day, purpose) DO UPDATE SET used = day_use.used + EXCLUDED.used
+            WHERE day_use.used + EXCLUDED.used <= :most
+        RETURNING used
+    )
+    INSERT INTO handoff.buckets AS bucket (account, next_at, rate, per_day)
+    SELECT :account, clock_timestamp() + make_interval(secs => :span), :rate, :per_day FROM counted
+    ON CONFLICT (account) DO UPDATE
+        SET next_at = GREATEST(bucket.next_at, clock_timestamp()) + make_interval(secs => :span),
+            rate = EXCLUDED.rate, per_day = EXCLUDED.per_day
     RETURNING EXTRACT(EPOCH FROM next_at - clock_timestamp()) - :span
 """)
 
 
 class Limiter:
-    """Hands out the moments at which calls of one account may leave.
+    """Hands out the moments at which calls of one account may leave, as long as its day has requests left.
 
     :param rate: calls per second over all workers; ``None`` when the account has no limit.
+    :param quota: its requests of a day; ``None`` when it has no limit.
     """
 
-    def __init__(self, engine: AsyncEngine, account: str, rate: float | None) -> None:
-        self._engine, self._account = engine, account
+    def __init__(self, engine: AsyncEngine, account: str, rate: float | None, quota: Quota | None = None) -> None:
+        self._engine, self._account, self._rate, self._quota = engine, account, rate, quota
         self._interval = SPACING / rate if rate else 0.0
         self._slots: list[float] = []
         self._waiting = 0
         self._last = -math.inf
         self._refill = asyncio.Lock()
         self._held: ContextVar[bool] = ContextVar("held_slot", default=False)
+        self._day, self._counted = quotas.today(), Counter[Purpose]()
+        self._used_up: set[Purpose] = set()
 
     async def reserve(self) -> None:
-        """Wait for a slot for this task's next call, before anything is announced in the ledger."""
-        await self._wait()
+        """Wait for a slot for this task's next call, before anything is announced in the ledger.
+
+        :raises QuotaUsedUp: the day's requests for writing are used up.
+        """
+        await self._wait(WRITING)
         self._held.set(True)
 
+    def check(self) -> None:
+        """Ask whether anything more may be written today, as far as is known without asking the ledger.
+
+        :raises QuotaUsedUp: it may not.
+        """
+        if self._quota and self._day == quotas.today() and "writes" in self._used_up:
+            raise self._refusal(self._quota)
+
     async def __call__(self) -> None:
-        """Wait until a call may leave; a slot that this task reserved is used up first."""
+        """Wait until a call may leave; a slot that this task reserved is used up first.
+
+        :raises QuotaUsedUp: the day's requests for what it is for (see :mod:`handoff.delivery.purpose`) are used up.
+        """
         if self._held.get():
             self._held.set(False)
         else:
-            await self._wait()
+            await self._wait(purposes_now())
 
-    async def _wait(self) -> None:
-        if not self._interval:
+    async def _wait(self, purposes: Purposes) -> None:
+        if not self._interval and not self._quota:
             return
         self._waiting += 1
         try:
-            while True:
+            if self._quota:
+                await self._count(purposes, self._quota)
+            while self._interval:
                 slot = await self._next_slot()
                 delay = slot - time.monotonic()
                 if delay > 0:
@@ -81,24 +129,71 @@ class Limiter:
         finally:
             self._waiting -= 1
 
+    async def _count(self, purposes: Purposes, quota: Quota) -> None:
+        """Take one request of the day out of those that were counted; count more when there are none."""
+        async with self._refill:
+            if self._day != (today := quotas.today()):
+                self._day = today
+                self._counted.clear()
+                self._used_up.clear()
+            for purpose in purposes:
+                if self._counted[purpose] or await self._count_more(purpose, quota):
+                    self._counted[purpose] -= 1
+                    return
+        raise self._refusal(quota)
+
+    async def _count_more(self, purpose: Purpose, quota: Quota) -> bool:
+        """Count as many requests as are about to be made, with slots for them if there are none; at least one."""
+        if purpose in self._used_up:
+            return False
+        await asyncio.sleep(0)
+        for count in dict.fromkeys((self._most_at_once(), 1)):
+            counting = {"purpose": purpose, "count": count, "most": quota.most(purpose)}
+            slots = await self._reserve(0 if self._slots else count, counting)
+            if slots is not None:
+                self._slots += slots
+                self._counted[purpose] += count
+                return True
+        self._used_up.add(purpose)
+        async with self._engine.begin() as connection:
+            await quotas.used_up(connection, self._account, purpose, quota)
+        return False
+
     async def _next_slot(self) -> float:
         async with self._refill:
             if not self._slots:
-                self._slots = await self._reserve()
+                # Whoever woke at the same time shall share these slots.
+                await asyncio.sleep(0)
+                self._slots = await self._reserve(self._most_at_once()) or []
             self._last = self._slots.pop(0)
             return self._last
 
-    async def _reserve(self) -> list[float]:
-        # Whoever woke at the same time shall share these slots.
-        await asyncio.sleep(0)
-        count = max(1, min(self._waiting, math.ceil(AT_ONCE_SECONDS / self._interval)))
-        rested = time.monotonic() - self._last > COLD_AFTER_SECONDS
-        cold = rested and self._interval > SLOW_INTERVAL_SECONDS
-        if cold:
-            count = 1
-        span = count * self._interval + (COLD_SECONDS if cold else 0.0)
-        parameters = {"account": self._account, "span": span}
+    def _most_at_once(self) -> int:
+        if not self._interval:
+            return max(1, min(self._waiting, MOST_AT_ONCE))
+        return 1 if self._cold() else max(1, min(self._waiting, math.ceil(AT_ONCE_SECONDS / self._interval)))
+
+    def _cold(self) -> bool:
+        return time.monotonic() - self._last > COLD_AFTER_SECONDS and self._interval > SLOW_INTERVAL_SECONDS
+
+    async def _reserve(self, count: int, counting: Mapping[str, object] | None = None) -> list[float] | None:
+        """Reserve so many slots in one round trip; ``None`` when the day has not enough requests left."""
+        span = count * self._interval + (COLD_SECONDS if count and self._cold() else 0.0)
+        parameters = {
+            "account": self._account, "span": span, "rate": self._rate,
+            "per_day": self._quota.per_day if self._quota else None, **(counting or {}),
+        }  # fmt: skip
         async with single_statements(self._engine) as connection:
-            ahead = float((await connection.execute(RESERVE, parameters)).scalar_one())
-        first = time.monotonic() + ahead
-        return [first + number * self._interval for number in range(count)]
+            statement = RESERVE_OF_THE_DAY if counting else RESERVE
+            ahead = (await connection.execute(statement, parameters)).scalar_one_or_none()
+        if ahead is None:
+            return None
+        first = time.monotonic() + float(ahead)
+        return [first + number * self._interval for number in range(count if self._interval else 0)]
+
+    def _refusal(self, quota: Quota) -> QuotaUsedUp:
+        now = datetime.now(UTC)
+        begins = quotas.next_day(now)
+        words = f"{quota.per_day:,} a day; goes on at {begins:%Y-%m-%d %H:%M} UTC"
+        rest = (begins - now).total_seconds() + CLOCK_SECONDS
+        return QuotaUsedUp(self._account, "count a request", words, retry_after=rest)

@@ -15,10 +15,12 @@ from handoff.delivery.rehearsal import rehearse
 from handoff.ledger import batches, registrations, rule_versions, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.occasion import Occasion
+from handoff.permission import End, permit
 from handoff.planner import Planned, record_one
 from handoff.registration import Roster
 from handoff.rule import Rule
 from handoff.source import Source
+from handoff.timing import recipient_zone
 
 LATE = "later than late_after when it could be judged"
 PREPARING = timedelta(seconds=3)
@@ -38,21 +40,28 @@ async def first_look(engine: AsyncEngine, batch: WaitingBatch, source: Source) -
     """
     roster = await source.roster(batch.occasion.occasion, None)
     async with engine.begin() as connection:
-        await registrations.store(connection, batch.occasion.id, roster)
+        await registrations.store_whole(connection, batch.occasion.id, roster)
     return len(roster.registrations)
 
 
 async def attend(
-    engine: AsyncEngine, batch: WaitingBatch, source: Source, wake: Callable[[], None], prepare: Prepare | None = None
+    engine: AsyncEngine,
+    batch: WaitingBatch,
+    source: Source,
+    wake: Callable[[], None],
+    prepare: Prepare | None = None,
+    frozen: Callable[[], bool] = lambda: False,
 ) -> str:
     """Wait for the batch's moment, look at the source once more, and judge the audience for that moment.
 
     :param wake: called whenever effects have become ready.
     :param prepare: what can be done a little before the moment, so that it need not be done after it.
-    :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed`` or ``held``.
+    :param frozen: tells at the moment whether the batch is to wait as it is; it is judged when that is over.
+    :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed``, ``frozen``,
+        ``held`` or ``skipped``.
     :raises HandoffError: when the source cannot be read; the batch stays waiting.
     """
-    moment, known = max(batch.due_at, batch.wake_at), batch.occasion.occasion
+    moment, known = max(batch.moment, batch.wake_at), batch.occasion.occasion
     await sleep_until(moment - PREPARING)
     async with engine.connect() as connection:
         rule = await rule_versions.load(connection, batch.rule_id, batch.rule_version)
@@ -63,10 +72,14 @@ async def attend(
         ahead = [rehearse(engine, batch, rule), _look(source, known, since), *([prepare()] if prepare else [])]
         await asyncio.gather(*ahead, return_exceptions=True)
     await sleep_until(moment)
-    if datetime.now(UTC) > batch.due_at + rule.late_after.elapsed:
+    if frozen():
         async with engine.begin() as connection:
-            await batches.close(connection, batch.id, "held", LATE)
-        return "held"
+            await batches.postpone(connection, batch.id, 0.0, "frozen")
+        return "frozen"
+    if late := await _late(engine, batch, rule):
+        async with engine.begin() as connection:
+            await batches.close(connection, batch.id, late.state, LATE if late.state == "held" else late.reason)
+        return late.state
     now, roster = await _look(source, known, since)
     if changed := await _follow(engine, known, now):
         return changed
@@ -78,6 +91,21 @@ async def attend(
     if not _complete(rule, batch, roster):
         return await _wait_for_presence(engine, batch)
     return "judged" if await _judge(engine, batch, rule, roster.read_at, wake) else "moved"
+
+
+async def _late(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> End | None:
+    """Return what becomes of a batch that is too late for everybody; windows may have postponed some or all."""
+    now, zone = datetime.now(UTC), batch.occasion.occasion.timezone
+    if batch.late_allowed or not rule.late_after.too_late(now, batch.due_at):
+        return None
+    zones = {zone}
+    if rule.window_of(0):
+        async with engine.connect() as connection:
+            own = await registrations.zones(connection, batch.occasion.id)
+        zones = {recipient_zone(name, zone) for name in own} or zones
+    answers = [permit(rule, 0, name, batch.due_at, now) for name in sorted(zones)]
+    ends = [answer for answer in answers if isinstance(answer, End)]
+    return ends[0] if len(ends) == len(answers) else None
 
 
 async def _look(
@@ -114,7 +142,7 @@ def _gone(known: Occasion) -> Occasion:
 
 
 def _complete(rule: Rule, batch: WaitingBatch, roster: Roster) -> bool:
-    return rule.who is Audience.REGISTERED or roster.presence_until >= batch.due_at
+    return rule.who is Audience.REGISTERED or roster.presence_until >= batch.moment
 
 
 async def _wait_for_presence(engine: AsyncEngine, batch: WaitingBatch) -> str:
@@ -139,7 +167,7 @@ async def _judge(
     """Write everybody's verdict; ``False`` when the batch was moved or cancelled meanwhile."""
     async with engine.connect() as connection:
         listed = await registrations.listed(connection, batch.occasion.id)
-    judged = judge_list(rule, batch.occasion.occasion, batch.id, batch.due_at, listed)
+    judged = judge_list(rule, batch.occasion.occasion, batch.id, batch.moment, listed)
     size = FIRST_WRITTEN
     while True:
         chunk = list(islice(judged, size))
@@ -147,7 +175,7 @@ async def _judge(
             if not await batches.still_due(connection, batch):
                 return False
             if chunk:
-                await verdicts.write(connection, batch.id, rule, chunk, moment=batch.due_at, read_at=read_at)
+                await verdicts.write(connection, batch.id, rule, chunk, moment=batch.moment, read_at=read_at)
             if last := len(chunk) < size:
                 await batches.close(connection, batch.id, "judged")
         wake()

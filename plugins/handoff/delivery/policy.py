@@ -1,14 +1,17 @@
-"""How often and how soon an effect that had no outcome is tried again."""
+"""What each failure of a call means, as one table; and how soon something is tried again."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
+from enum import Enum
+
+from handoff.errors import QuotaUsedUp, RateLimited, Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
+from handoff.ledger.circuits import CREDENTIALS_SECONDS
 
 MOST_ATTEMPTS = 8
 """After so many attempts whose outcome was unknown and that had no effect, a person is asked."""
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
-CREDENTIALS_SECONDS = 60.0
-"""How long an account's lanes rest after its credentials were not accepted."""
 
 
 def backoff(attempt: int) -> float:
@@ -20,3 +23,76 @@ def backoff(attempt: int) -> float:
 def reading_backoff(seconds_since_attempt: float) -> float:
     """Return the seconds until a target that could not be read is asked again: as long as it has taken so far."""
     return min(LONGEST_SECONDS, max(FIRST_SECONDS, seconds_since_attempt))
+
+
+class Then(Enum):
+    """What becomes of the effect."""
+
+    DEAD = "refused, with the vendor's own words; its lane goes on"
+    AGAIN = "sent again: the call certainly had no effect"
+    SETTLE = "settled by reading, or held for a person where nothing can be read"
+
+
+class Account(Enum):
+    """What it says about the whole target account, for all lanes of all workers."""
+
+    WORKS = "it answers: failures in a row are over"
+    LIMITED = "it answers, and rests for as long as the lane does"
+    UNASKED = "nothing: it was not asked"
+    FAILS = "one more failure in a row: after enough of them its circuit opens"
+    STOPS = "its circuit opens at once, and the team is told once"
+
+
+class Pause(Enum):
+    """How long the effect's lane rests."""
+
+    NONE = "not at all"
+    ASKED = "as long as the vendor asks, else as for BACKOFF"
+    BACKOFF = "longer with every attempt, with jitter"
+    SETTLING = "until the target can be read; from the third attempt on as for BACKOFF, if that is longer"
+    CREDENTIALS = "until the credentials are tried again"
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What a kind of failure leads to."""
+
+    then: Then
+    pause: Pause
+    account: Account
+
+
+POLICY: dict[type[TargetError], Treatment] = {
+    WrongCredentials: Treatment(Then.AGAIN, Pause.CREDENTIALS, Account.STOPS),
+    Refused: Treatment(Then.DEAD, Pause.NONE, Account.WORKS),
+    RateLimited: Treatment(Then.AGAIN, Pause.ASKED, Account.LIMITED),
+    QuotaUsedUp: Treatment(Then.AGAIN, Pause.ASKED, Account.UNASKED),
+    Transient: Treatment(Then.AGAIN, Pause.BACKOFF, Account.FAILS),
+    UnknownOutcome: Treatment(Then.SETTLE, Pause.SETTLING, Account.FAILS),
+}
+
+
+def treatment(error: TargetError) -> Treatment:
+    """Return what an error leads to; a kind that is not in the table is treated as an unknown outcome."""
+    for kind in type(error).__mro__:
+        if kind in POLICY:
+            return POLICY[kind]
+    return POLICY[UnknownOutcome]
+
+
+def pause_after(error: TargetError, attempts: int, settling_seconds: float = 0.0) -> float:
+    """Return the seconds for which the lane rests after a failed call.
+
+    :param attempts: how many calls the effect has cost so far.
+    :param settling_seconds: how long the target may take to show an effect.
+    """
+    pause = treatment(error).pause
+    if pause is Pause.NONE:
+        return 0.0
+    if pause is Pause.CREDENTIALS:
+        return CREDENTIALS_SECONDS
+    if pause is Pause.SETTLING:
+        return max(settling_seconds, backoff(attempts - 2) if attempts > 2 else 0.0)
+    if pause is Pause.ASKED and isinstance(error, RateLimited) and error.retry_after is not None:
+        return error.retry_after
+    return backoff(attempts)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.ledger import lanes, registrations, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.journal import Journal
+from handoff.permission import postponed
 from handoff.rule import Rule
 
 CONNECTIONS = 3
@@ -24,7 +25,13 @@ async def rehearse(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> None
     """
     # A full collection over everything that was ever imported takes longer than all that is left to do.
     gc.freeze()
-    await asyncio.gather(*(_once(engine, batch, rule) for _ in range(CONNECTIONS)))
+    connections = [_once(engine, batch, rule) for _ in range(CONNECTIONS)]
+    await asyncio.gather(*connections, asyncio.to_thread(_open_windows, batch, rule))
+
+
+def _open_windows(batch: WaitingBatch, rule: Rule) -> None:
+    """Work the rule's windows out once: calendars of holidays take long to load."""
+    postponed(rule, len(rule.steps) - 1, batch.occasion.occasion.timezone, batch.due_at)
 
 
 async def _once(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> None:

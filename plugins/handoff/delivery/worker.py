@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk
+from handoff.delivery.gate import Gate
 from handoff.delivery.lane_run import LaneRun
 from handoff.errors import LedgerError, WrongCredentials
 from handoff.ledger import lanes
@@ -33,12 +34,21 @@ class Worker:
     Lanes are claimed ahead of the slots, so that none waits for the ledger between two lanes.
 
     :param owner: this worker's name in leases; unique for every attempt of every task.
+    :param gate: shared with whatever else the task does; without one the worker makes its own.
     :param in_flight: how many lanes are worked in at once.
     """
 
     def __init__(
-        self, engine: AsyncEngine, order_group: str, owner: str, desk: Desk, *, in_flight: int = LANES_IN_FLIGHT
+        self,
+        engine: AsyncEngine,
+        order_group: str,
+        owner: str,
+        desk: Desk,
+        *,
+        gate: Gate | None = None,
+        in_flight: int = LANES_IN_FLIGHT,
     ) -> None:
+        self._gate = gate or Gate(engine)
         self._engine, self._order_group, self._owner, self._desk = engine, order_group, owner, desk
         self._slots = in_flight
         self._journal = Journal(engine, owner)
@@ -46,7 +56,11 @@ class Worker:
         self._leased: set[int] = set()
         self._renewed_at = time.monotonic()
         self._news, self._room = asyncio.Event(), asyncio.Event()
-        self.stopped: dict[str, WrongCredentials] = {}
+
+    @property
+    def stopped(self) -> dict[str, WrongCredentials]:
+        """The accounts whose credentials were found wrong, and no success since."""
+        return self._gate.stopped
 
     def wake(self) -> None:
         """Say that new work may be waiting."""
@@ -58,7 +72,8 @@ class Worker:
         :raises LedgerError: when the ledger can no longer be read or written.
         """
         journal = asyncio.create_task(self._journal.run())
-        working = [asyncio.create_task(self._feed(horizon, more_to_come)), asyncio.create_task(self._keep_leases())]
+        background = self._feed(horizon, more_to_come), self._keep_leases(), self._gate.keep()
+        working = [asyncio.create_task(work) for work in background]
         working += [asyncio.create_task(self._slot()) for _ in range(self._slots)]
         try:
             done, _ = await asyncio.wait([journal, *working], return_when=asyncio.FIRST_COMPLETED)
@@ -71,12 +86,13 @@ class Worker:
             # Last, and not cut off: what got its answer shall not become doubtful.
             with contextlib.suppress(LedgerError, SQLAlchemyError):
                 await self._journal.flush()
+                await self._gate.refresh()
             await _cancel(journal)
 
     async def _slot(self) -> None:
         while True:
             lane = await self._ready.get()
-            await LaneRun(lane, self._desk, self._journal, self.stopped, self._fresh).run()
+            await LaneRun(lane, self._desk, self._journal, self._gate, self._fresh).run()
             self._leased.discard(lane.id)
             if self._ready.qsize() <= self._slots // 2:
                 self._room.set()
@@ -85,6 +101,7 @@ class Worker:
 
     async def _feed(self, horizon: float, more_to_come: MoreToCome | None) -> None:
         """Keep lanes ready for the slots; return when there are none and none is to come."""
+        await self._gate.refresh()
         while True:
             self._news.clear()
             self._room.clear()
@@ -105,6 +122,7 @@ class Worker:
     async def _pause(self, horizon: float) -> float | None:
         """Return how long to wait for a lane to be ready or free within the horizon, ``None`` when there is none."""
         await self._journal.flush()
+        await self._gate.tell()
         async with self._engine.connect() as connection:
             waiting, seconds = await lanes.waiting(connection, self._order_group, horizon=horizon)
         if not waiting or seconds > horizon:
@@ -118,6 +136,7 @@ class Worker:
             claimed = await lanes.claim(connection, self._order_group, self._owner, most=most)
         if not self._leased:
             self._renewed_at = began
+        await self._gate.meet({effect.rule_id for lane in claimed for effect in lane.effects})
         for lane in claimed:
             self._leased.add(lane.id)
             self._ready.put_nowait(lane)

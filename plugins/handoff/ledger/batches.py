@@ -19,7 +19,9 @@ LEASE_SECONDS = 20
 class WaitingBatch:
     """A batch that a run has claimed, with its occasion as last reported.
 
-    :param due_at: the moment it is judged for; :param wake_at: when to look, the same moment or later.
+    :param due_at: the moment of its handover; :param wake_at: when to look, the same moment or later.
+    :param starts_at: when sending starts, if that is earlier.
+    :param late_allowed: a person let it go on however late it is.
     """
 
     id: int
@@ -28,6 +30,13 @@ class WaitingBatch:
     due_at: datetime
     wake_at: datetime
     occasion: KnownOccasion
+    late_allowed: bool = False
+    starts_at: datetime | None = None
+
+    @property
+    def moment(self) -> datetime:
+        """The moment it is judged for (aware)."""
+        return self.starts_at or self.due_at
 
 
 PLAN = text("""
@@ -38,18 +47,25 @@ PLAN = text("""
 """)
 PLANNED = text("""
     SELECT id, rule_id, rule_version, due_at, state, reason FROM handoff.batches
-    WHERE occasion_id = :occasion_id AND (state = 'waiting' OR reason IN ('occasion_cancelled', 'past_when_first_seen'))
-    FOR UPDATE
+    WHERE occasion_id = :occasion_id
+      AND (state IN ('waiting', 'held', 'skipped') OR reason IN ('occasion_cancelled', 'past_when_first_seen'))
+    ORDER BY id FOR UPDATE
 """)
 MOVE = text("""
-    UPDATE handoff.batches SET due_at = :due_at, wake_at = :due_at, state = 'waiting', reason = '',
-        lease_owner = NULL, leased_until = NULL
+    UPDATE handoff.batches SET due_at = :due_at, wake_at = :due_at, starts_at = NULL, state = 'waiting', reason = '',
+        -- What a person allowed was the old moment.
+        late_allowed = false, judged_at = NULL, lease_owner = NULL, leased_until = NULL
     WHERE id = :id
 """)
 CLOSE = text("""
     UPDATE handoff.batches SET state = :state, reason = :reason, lease_owner = NULL, leased_until = NULL,
         judged_at = clock_timestamp()
     WHERE id = :id AND state = 'waiting'
+""")
+CANCEL = text("""
+    UPDATE handoff.batches SET state = 'cancelled', reason = 'occasion_cancelled', lease_owner = NULL,
+        leased_until = NULL, judged_at = clock_timestamp()
+    WHERE id = :id AND state IN ('waiting', 'held')
 """)
 POSTPONE = text("""
     UPDATE handoff.batches SET wake_at = clock_timestamp() + make_interval(secs => :seconds), reason = :reason,
@@ -66,13 +82,19 @@ CLAIM = text("""
         ORDER BY wake_at, id LIMIT :most FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE handoff.batches AS batch SET lease_owner = :owner,
-            leased_until = GREATEST(clock_timestamp(), batch.due_at) + make_interval(secs => :lease)
+            leased_until = GREATEST(clock_timestamp(), COALESCE(batch.starts_at, batch.due_at))
+                + make_interval(secs => :lease)
         FROM due WHERE batch.id = due.id RETURNING batch.*
     )
     SELECT claimed.id AS batch_id, claimed.rule_id, claimed.rule_version, claimed.due_at, claimed.wake_at,
-        occasion.*
+        claimed.late_allowed, claimed.starts_at, occasion.*
     FROM claimed JOIN handoff.occasions AS occasion ON occasion.id = claimed.occasion_id
     ORDER BY claimed.due_at, claimed.id
+""")
+START_EARLY = text("""
+    UPDATE handoff.batches SET starts_at = CAST(:starts_at AS timestamptz), wake_at = CAST(:starts_at AS timestamptz)
+    WHERE id = :id AND state = 'waiting' AND due_at = :due_at AND wake_at <= due_at AND due_at > clock_timestamp()
+      AND (leased_until IS NULL OR leased_until < clock_timestamp() OR lease_owner = :owner)
 """)
 STILL_DUE = text("""
     SELECT state = 'waiting' AND due_at = :due_at FROM handoff.batches WHERE id = :id FOR NO KEY UPDATE
@@ -94,6 +116,8 @@ def _waiting(row: RowMapping) -> WaitingBatch:
         due_at=row["due_at"],
         wake_at=row["wake_at"],
         occasion=KnownOccasion(row["id"], row["version"], occasion_from_row(row)),
+        late_allowed=row["late_allowed"],
+        starts_at=row["starts_at"],
     )
 
 
@@ -103,7 +127,7 @@ async def plan(connection: AsyncConnection, **values: Any) -> bool:
 
 
 async def planned(connection: AsyncConnection, occasion_id: int) -> Sequence[RowMapping]:
-    """Return and lock the occasion's batches that can still move: waiting, cancelled with it, or missed."""
+    """Return and lock the occasion's batches that nobody was judged in: they can still move."""
     return (await connection.execute(PLANNED, {"occasion_id": occasion_id})).mappings().all()
 
 
@@ -113,13 +137,30 @@ async def move(connection: AsyncConnection, batch_id: int, due_at: datetime) -> 
 
 
 async def close(connection: AsyncConnection, batch_id: int, state: str, reason: str = "") -> None:
-    """End a batch's waiting: ``judged``, ``cancelled`` or ``held``."""
+    """End a batch's waiting: ``judged``, ``cancelled``, ``held`` or ``skipped``."""
     await connection.execute(CLOSE, {"id": batch_id, "state": state, "reason": reason})
+
+
+async def cancel(connection: AsyncConnection, batch_id: int) -> None:
+    """End a batch, waiting or held, because its occasion was cancelled."""
+    await connection.execute(CANCEL, {"id": batch_id})
 
 
 async def still_due(connection: AsyncConnection, batch: WaitingBatch) -> bool:
     """Tell whether a batch waits for the moment it was claimed for, and keep it so until the transaction ends."""
     return bool((await connection.execute(STILL_DUE, {"id": batch.id, "due_at": batch.due_at})).scalar_one())
+
+
+async def start_early(
+    connection: AsyncConnection, batch_id: int, due_at: datetime, starts_at: datetime, owner: str = ""
+) -> bool:
+    """Let sending start before the due moment; tell whether it does.
+
+    :param due_at: the moment as it was when this was decided; a batch that moved meanwhile stays as it is.
+    :param owner: who has claimed the batch; what others work on stays as it is.
+    """
+    parameters = {"id": batch_id, "due_at": due_at, "starts_at": min(starts_at, due_at), "owner": owner}
+    return (await connection.execute(START_EARLY, parameters)).rowcount > 0
 
 
 async def postpone(connection: AsyncConnection, batch_id: int, seconds: float, reason: str) -> None:

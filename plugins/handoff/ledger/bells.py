@@ -27,16 +27,19 @@ class Bell:
     moment: datetime
 
 
+# What is frozen does not ring; the end of a freeze does. A lane is known to be frozen when it has been given back.
 DUE = text("""
     SELECT 'batch' AS kind, rule_id AS name, min(GREATEST(wake_at, leased_until)) AS moment
     FROM handoff.batches
     WHERE state = 'waiting' AND wake_at <= clock_timestamp() + make_interval(secs => :lead)
+      AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', 'rule:' || rule_id))
       AND (leased_until IS NULL OR leased_until < clock_timestamp())
     GROUP BY rule_id
     UNION ALL
     SELECT 'lane', order_group, min(GREATEST(ready_at, leased_until))
     FROM handoff.lanes AS lane
     WHERE ready_at <= clock_timestamp() - make_interval(secs => :patience) AND held IS NULL
+      AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', lane.rests))
       AND (leased_until IS NULL OR leased_until < clock_timestamp())
       AND NOT EXISTS (
         SELECT FROM handoff.lanes AS busy WHERE busy.order_group = lane.order_group AND busy.ready_at IS NOT NULL
@@ -47,9 +50,19 @@ NEXT = text("""
     SELECT EXTRACT(EPOCH FROM min(moment) - clock_timestamp()) FROM (
         SELECT min(wake_at) - make_interval(secs => :lead) AS moment FROM handoff.batches
         WHERE state = 'waiting' AND wake_at > clock_timestamp() + make_interval(secs => :lead)
+          AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', 'rule:' || rule_id))
         UNION ALL
         SELECT min(ready_at) + make_interval(secs => :patience) FROM handoff.lanes
         WHERE ready_at > clock_timestamp() - make_interval(secs => :patience) AND held IS NULL
+          AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', rests))
+        -- A lease that ends without having been renewed was a dead worker's: its work goes on at once.
+        UNION ALL
+        SELECT min(leased_until) FROM handoff.batches
+        WHERE state = 'waiting' AND wake_at <= clock_timestamp() + make_interval(secs => :lead)
+          AND leased_until > clock_timestamp()
+        UNION ALL
+        SELECT min(leased_until) FROM handoff.lanes
+        WHERE ready_at <= clock_timestamp() AND held IS NULL AND leased_until > clock_timestamp()
     ) AS moments
 """)
 LEAD = text("""

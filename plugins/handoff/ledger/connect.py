@@ -1,20 +1,18 @@
-"""Opening the ledger, and bringing its tables up to date."""
+"""Opening the ledger."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError, ProgrammingError
+import psycopg
+from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from handoff.errors import LedgerError
-from handoff.ledger.schema import SCHEMA
 
 DRIVER = "postgresql+psycopg"
 CONNECT_SECONDS = 5
@@ -39,7 +37,9 @@ def ledger_url(url: str) -> str:
 
 def open_ledger(url: str) -> Engine:
     """Return an engine for the ledger; nothing is connected yet."""
-    return create_engine(ledger_url(url), pool_pre_ping=True, **SETTINGS)
+    engine = create_engine(ledger_url(url), pool_pre_ping=True, **SETTINGS)
+    event.listen(engine, "handle_error", _without_rows)
+    return engine
 
 
 def open_ledger_async(url: str, *, connections: int = 4) -> AsyncEngine:
@@ -48,7 +48,19 @@ def open_ledger_async(url: str, *, connections: int = 4) -> AsyncEngine:
     :param connections: how many connections its pool may hold.
     """
     # The connection used last is the one that PostgreSQL knows the tables on already.
-    return create_async_engine(ledger_url(url), pool_size=connections, max_overflow=1, pool_use_lifo=True, **SETTINGS)
+    engine = create_async_engine(ledger_url(url), pool_size=connections, max_overflow=1, pool_use_lifo=True, **SETTINGS)
+    event.listen(engine.sync_engine, "handle_error", _without_rows)
+    return engine
+
+
+def _without_rows(context: ExceptionContext) -> None:
+    """Shorten the server's message to its first line: what follows quotes rows, with names and addresses."""
+    cause = context.original_exception
+    if not isinstance(cause, psycopg.Error) or not cause.diag.message_primary:
+        return
+    whole, cause.args = str(cause), (cause.diag.message_primary,)
+    if (raised := context.sqlalchemy_exception) is not None:
+        raised.args = tuple(str(words).replace(whole, cause.diag.message_primary) for words in raised.args)
 
 
 @asynccontextmanager
@@ -56,23 +68,3 @@ async def single_statements(engine: AsyncEngine) -> AsyncIterator[AsyncConnectio
     """Give a connection on which each statement is a transaction: one round trip instead of three."""
     async with engine.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
-
-
-def migrate(url: str) -> None:
-    """Create the ledger's schema or bring it to the newest version; safe to run at any time.
-
-    :raises LedgerError: when the database cannot be reached or may not be changed.
-    """
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    engine = open_ledger(url)
-    try:
-        with engine.begin() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('handoff-migrate'))")
-            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    except (OperationalError, ProgrammingError) as error:
-        raise LedgerError(f"the ledger could not be migrated: {str(error.orig).strip()}") from error
-    finally:
-        engine.dispose()

@@ -33,12 +33,16 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A lane given back: ready again after ``seconds`` (``None``: nothing left), or held for a person."""
+    """A lane given back: ready again after ``seconds`` (``None``: nothing left), or held for a person.
+
+    :param rests: what it rests for; the end of that wakes it earlier (see :class:`~handoff.ledger.schema.Lane`).
+    """
 
     lane_id: int
     revision: int
     seconds: float | None = None
     held: str | None = None
+    rests: str | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +66,8 @@ OUTCOMES = text("""
         AS outcome (effect_id bigint, state text, reason text, proof jsonb),
         handoff.lanes AS lane
     WHERE effect.id = outcome.effect_id AND lane.id = effect.lane_id AND lane.lease_owner = :owner
+      -- What was ended meanwhile, erased for instance, stays ended.
+      AND effect.state IN ('planned', 'sending', 'unknown')
 """)
 STOPS = text("""
     UPDATE handoff.effects AS effect SET state = stop.state, reason = stop.reason, settled_at = clock_timestamp()
@@ -74,13 +80,20 @@ RELEASES = text("""
     WITH release AS (
         SELECT lane.id, release.* FROM handoff.lanes AS lane
         JOIN jsonb_to_recordset(CAST(:releases AS jsonb))
-            AS release (lane_id bigint, revision bigint, seconds double precision, held text) ON lane.id = lane_id
+            AS release (lane_id bigint, revision bigint, seconds double precision, held text, rests text)
+            ON lane.id = lane_id
         WHERE lane.lease_owner = :owner
         ORDER BY lane.id FOR NO KEY UPDATE OF lane
     )
     UPDATE handoff.lanes AS lane SET lease_owner = NULL, leased_until = NULL, held = release.held,
+        rests = release.rests,
         ready_at = CASE
-            WHEN lane.revision <> release.revision THEN clock_timestamp()
+            -- What it is to rest for has ended meanwhile, and woke it too early.
+            WHEN release.rests IS NOT NULL AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope = release.rests)
+                AND NOT EXISTS (SELECT FROM handoff.circuits
+                    WHERE 'account:' || account = release.rests AND opened_at IS NOT NULL)
+                THEN clock_timestamp() + make_interval(secs => LEAST(release.seconds, 2))
+            WHEN release.rests IS NULL AND lane.revision <> release.revision THEN clock_timestamp()
             WHEN release.seconds IS NULL THEN NULL
             ELSE clock_timestamp() + make_interval(secs => release.seconds) END
     FROM release WHERE lane.id = release.id
@@ -197,7 +210,7 @@ class Journal:
             granted = set(result.scalars())
         if group.releases:
             rows = [
-                {"lane_id": r.lane_id, "revision": r.revision, "seconds": r.seconds, "held": r.held}
+                {"lane_id": r.lane_id, "revision": r.revision, "seconds": r.seconds, "held": r.held, "rests": r.rests}
                 for r in group.releases
             ]
             await connection.execute(RELEASES, owner | {"releases": storable_json(rows)})

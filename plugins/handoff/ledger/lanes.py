@@ -21,6 +21,9 @@ class OpenEffect:
 
     :param state: ``planned``, or ``sending`` / ``unknown`` when an earlier attempt's outcome is not known.
     :param seconds_since_intent: how long ago the last attempt was announced, ``None`` if there was none.
+    :param late_allowed: a person let it go out however late it is.
+    :param cancelled: its occasion has been cancelled, though perhaps after it was judged.
+    :param occasion_version: which version of the occasion that was.
     """
 
     id: int
@@ -32,8 +35,12 @@ class OpenEffect:
     seconds_since_intent: float | None
     account: str
     batch_id: int
+    rule_id: str
     due_at: datetime
     contact: Contact
+    late_allowed: bool = False
+    cancelled: bool = False
+    occasion_version: int = 0
 
 
 @dataclass(slots=True)
@@ -67,11 +74,13 @@ CLAIM = text("""
 OPEN = text("""
     SELECT effect.id, effect.handoff_id, effect.lane_id, effect.step_no, effect.step, effect.state, effect.attempts,
         effect.account, EXTRACT(EPOCH FROM clock_timestamp() - effect.intent_at) AS seconds_since_intent,
-        handoff.batch_id, batch.due_at, contact.email, contact.first_name, contact.last_name, contact.phone,
+        effect.late_allowed, handoff.batch_id, batch.rule_id, batch.due_at, occasion.cancelled,
+        occasion.version AS occasion_version, contact.email, contact.first_name, contact.last_name, contact.phone,
         contact.language, contact.timezone
     FROM handoff.effects AS effect
     JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
     JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
     JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
     WHERE effect.lane_id = ANY(CAST(:lanes AS bigint[])) AND effect.state IN ('planned', 'sending', 'unknown')
     ORDER BY effect.lane_id, effect.handoff_id, effect.step_no
@@ -93,6 +102,11 @@ WAITING = text("""
     SELECT count(*) AS open, EXTRACT(EPOCH FROM min(GREATEST(ready_at, leased_until)) - clock_timestamp()) AS seconds
     FROM handoff.lanes WHERE order_group = :order_group AND ready_at IS NOT NULL AND held IS NULL
       AND ready_at <= clock_timestamp() + make_interval(secs => :horizon)
+""")
+WAKE = text("""
+    WITH resting AS (SELECT id FROM handoff.lanes WHERE rests = :scope ORDER BY id FOR NO KEY UPDATE)
+    UPDATE handoff.lanes AS lane SET rests = NULL, ready_at = LEAST(lane.ready_at, clock_timestamp())
+    FROM resting WHERE lane.id = resting.id
 """)
 
 
@@ -134,7 +148,11 @@ def _open_effect(row: RowMapping) -> OpenEffect:
         seconds_since_intent=None if since is None else float(since),
         account=row["account"],
         batch_id=row["batch_id"],
+        rule_id=row["rule_id"],
         due_at=row["due_at"],
+        late_allowed=row["late_allowed"],
+        cancelled=row["cancelled"],
+        occasion_version=row["occasion_version"],
         contact=Contact(
             email=row["email"],
             first_name=row["first_name"],
@@ -155,3 +173,8 @@ async def waiting(connection: AsyncConnection, order_group: str, *, horizon: flo
     """Return how many lanes become ready within ``horizon`` seconds, and the seconds until the first is free."""
     row = (await connection.execute(WAITING, {"order_group": order_group, "horizon": horizon})).one()
     return row.open, max(0.0, float(row.seconds or 0.0))
+
+
+async def wake(connection: AsyncConnection, scope: str) -> None:
+    """Let the lanes go on that rest for this: ``all``, ``rule:<id>`` or ``account:<connection id>``."""
+    await connection.execute(WAKE, {"scope": scope})

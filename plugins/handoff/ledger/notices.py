@@ -31,10 +31,17 @@ RAISE = text("""
     ON CONFLICT (cause) WHERE closed_at IS NULL DO UPDATE
         SET count = notice.count + EXCLUDED.count, words = EXCLUDED.words, last_at = clock_timestamp()
 """)
+STANDS = text("""
+    INSERT INTO handoff.notices AS notice (cause, kind, words, count) VALUES (:cause, :kind, :words, :count)
+    ON CONFLICT (cause) WHERE closed_at IS NULL DO UPDATE
+        SET count = EXCLUDED.count, words = EXCLUDED.words, last_at = clock_timestamp()
+""")
 CLOSE = text("UPDATE handoff.notices SET closed_at = clock_timestamp() WHERE cause = :cause AND closed_at IS NULL")
 UNTOLD = text("""
-    SELECT id, cause, kind, words, count, first_at FROM handoff.notices
-    WHERE told_at IS NULL AND closed_at IS NULL ORDER BY id FOR UPDATE SKIP LOCKED
+    -- One teller at a time; the rows stay free for those who have something to add while a message is on its way.
+    WITH teller AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('handoff-tell')) AS alone)
+    SELECT id, cause, kind, words, count, first_at FROM handoff.notices, teller
+    WHERE teller.alone AND told_at IS NULL AND closed_at IS NULL ORDER BY id
 """)
 TOLD = text("UPDATE handoff.notices SET told_at = clock_timestamp() WHERE id = ANY(CAST(:ids AS bigint[]))")
 
@@ -47,13 +54,18 @@ async def notice(connection: AsyncConnection, cause: str, kind: str, words: str,
     await connection.execute(RAISE, {"cause": cause, "kind": kind, "words": words, "count": count})
 
 
+async def stands(connection: AsyncConnection, cause: str, kind: str, words: str, count: int) -> None:
+    """Note how something stands now: like :func:`notice`, but ``count`` is the whole of it and replaces what was."""
+    await connection.execute(STANDS, {"cause": cause, "kind": kind, "words": words, "count": count})
+
+
 async def close(connection: AsyncConnection, cause: str) -> None:
     """End a cause: should it come back, it is told again."""
     await connection.execute(CLOSE, {"cause": cause})
 
 
 async def untold(connection: AsyncConnection) -> list[NoticeToTell]:
-    """Return and lock the open notices that nobody has been told yet."""
+    """Return the open notices that nobody has been told yet; nothing while another transaction is telling them."""
     return [NoticeToTell(*row) for row in (await connection.execute(UNTOLD)).all()]
 
 

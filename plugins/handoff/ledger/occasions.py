@@ -54,17 +54,28 @@ async def hear(connection: AsyncConnection, occasion: Occasion) -> bool:
 
     :returns: ``False`` when it is no news: the very same report was heard before. Without a time of
         change the same words may be news again (it moved, and moved back), so there only what says
-        no more than the ledger knows is no news.
+        no more than the ledger knows is no news. And what was not to be found when somebody looked, and
+        is reported again as it was, is back: the last look before anything goes out would find it gone.
     """
     known = None if occasion.changed else await latest(connection, occasion)
     if known is not None and replace(known.occasion, changed=occasion.changed) == occasion:
         return False
+    if await _put_in(connection, occasion, known.version if known else 0):
+        return True
+    if occasion.cancelled or not occasion.changed:
+        return False
+    gone = (await connection.execute(GONE, _name(occasion) | {"changed": occasion.changed})).scalar_one_or_none()
+    return gone is not None and await _put_in(connection, occasion, gone)
+
+
+async def _put_in(connection: AsyncConnection, occasion: Occasion, after: int) -> bool:
+    """Put a report into the inbox unless the very same was heard ``after`` this version of the occasion."""
     statement = (
         insert(Event)
         .values(
             source=occasion.source,
             account=occasion.account,
-            content_key=_content_key(occasion, known.version if known else 0),
+            content_key=_content_key(occasion, after),
             occasion_key=occasion.key,
             payload=_payload(occasion),
         )
@@ -117,6 +128,15 @@ def occasion_from_row(row: RowMapping | Mapping[str, Any]) -> Occasion:
 
 
 LATEST = text("SELECT * FROM handoff.occasions WHERE source = :source AND account = :account AND key = :key")
+# Nobody said when it was cancelled: it was only not there.
+GONE = text("""
+    SELECT version FROM handoff.occasions AS occasion
+    WHERE source = :source AND account = :account AND key = :key AND cancelled AND changed = :changed
+      AND (SELECT (payload ->> 'changed')::float = 0 FROM handoff.inbox
+        WHERE source = :source AND account = :account AND occasion_key = :key
+          -- Older reports were not followed.
+          AND (payload ->> 'changed')::float IN (0, :changed) ORDER BY id DESC LIMIT 1)
+""")
 OPEN_OCCASIONS = text("""
     SELECT *, ARRAY(SELECT rule_id FROM handoff.batches WHERE occasion_id = occasion.id) AS rules
     FROM handoff.occasions AS occasion
@@ -125,10 +145,13 @@ OPEN_OCCASIONS = text("""
 """)
 
 
+def _name(occasion: Occasion) -> dict[str, str]:
+    return {"source": occasion.source, "account": occasion.account, "key": occasion.key}
+
+
 async def latest(connection: AsyncConnection, occasion: Occasion) -> KnownOccasion | None:
     """Return what the ledger knows of an occasion now, ``None`` when it was never reported."""
-    name = {"source": occasion.source, "account": occasion.account, "key": occasion.key}
-    row = (await connection.execute(LATEST, name)).mappings().first()
+    row = (await connection.execute(LATEST, _name(occasion))).mappings().first()
     return None if row is None else KnownOccasion(row["id"], row["version"], occasion_from_row(row))
 
 

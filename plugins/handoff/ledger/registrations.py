@@ -21,7 +21,7 @@ WRITTEN_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A registration with the contact it belongs to; ``unusable`` says why there is none."""
+    """A registration with the contact it belongs to; ``unusable`` says why there is none, e.g. ``erased``."""
 
     registration: Registration
     contact_id: int | None
@@ -38,25 +38,49 @@ STORE = text("""
         INSERT INTO handoff.contacts (key, email, first_name, last_name, phone, language, timezone)
         SELECT DISTINCT ON (key) key, email, first_name, last_name, phone, language, timezone
         FROM entry WHERE unusable = '' ORDER BY key, registered_at
-        ON CONFLICT (key) DO UPDATE SET first_name = EXCLUDED.first_name, last_name = EXCLUDED.last_name,
-            phone = EXCLUDED.phone, language = EXCLUDED.language, timezone = EXCLUDED.timezone
+        ON CONFLICT (key) DO UPDATE SET email = EXCLUDED.email, first_name = EXCLUDED.first_name,
+            last_name = EXCLUDED.last_name, phone = EXCLUDED.phone, language = EXCLUDED.language,
+            timezone = EXCLUDED.timezone
+        -- Seen in the row itself, which an erasure going on at the same time has locked.
+        WHERE NOT contacts.erased
         RETURNING id, key
     )
     INSERT INTO handoff.registrations (occasion_id, ref, contact_id, unusable, registered_at, presence, read_at)
-    SELECT :occasion_id, entry.ref, contact.id, entry.unusable, entry.registered_at, entry.presence, :read_at
+    SELECT :occasion_id, entry.ref, contact.id,
+        CASE WHEN entry.unusable = '' AND contact.id IS NULL THEN 'erased' ELSE entry.unusable END,
+        entry.registered_at, CASE WHEN contact.id IS NULL THEN '[]' ELSE entry.presence END, :read_at
     FROM entry LEFT JOIN contact USING (key)
     ON CONFLICT (occasion_id, ref) DO UPDATE SET contact_id = EXCLUDED.contact_id, unusable = EXCLUDED.unusable,
         registered_at = EXCLUDED.registered_at, presence = EXCLUDED.presence, read_at = EXCLUDED.read_at
 """)
 LISTED = text("""
-    SELECT registration.ref, registration.contact_id, registration.unusable, registration.registered_at,
-        registration.presence, contact.key AS contact_key
+    SELECT registration.ref, NULLIF(contact.email, '') IS NOT NULL AS kept, registration.contact_id,
+        registration.unusable, registration.registered_at, registration.presence, contact.key AS contact_key
     FROM handoff.registrations AS registration
     LEFT JOIN handoff.contacts AS contact ON contact.id = registration.contact_id
     WHERE registration.occasion_id = :occasion_id
     ORDER BY registration.registered_at, registration.ref
 """)
-READ_AT = text("SELECT max(read_at) FROM handoff.registrations WHERE occasion_id = :occasion_id")
+# An entry that was not kept is read again, and the whole list with it.
+ZONES = text("""
+    SELECT DISTINCT contact.timezone FROM handoff.registrations AS registration
+    JOIN handoff.contacts AS contact ON contact.id = registration.contact_id
+    WHERE registration.occasion_id = :occasion_id
+""")
+WITHDRAW = text("""
+    WITH gone AS (
+        SELECT occasion_id, ref FROM handoff.registrations
+        WHERE occasion_id = :occasion_id AND read_at < :read_at AND unusable = ''
+        -- What another list is just writing is listed there.
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE handoff.registrations AS entry SET unusable = 'withdrawn', contact_id = NULL, presence = '[]'
+    FROM gone WHERE entry.occasion_id = gone.occasion_id AND entry.ref = gone.ref
+""")
+READ_AT = text("""
+    SELECT CASE WHEN min(read_at) > 'epoch' THEN max(read_at) END FROM handoff.registrations
+    WHERE occasion_id = :occasion_id
+""")
 
 
 def _presence_json(registration: Registration) -> list[list[str | None]]:
@@ -101,8 +125,10 @@ def _unreadable(ref: str, read_at: datetime) -> dict[str, Any]:
 async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -> None:
     """Write what a source lists, new entries and changed ones; entries are never removed.
 
-    Of an entry listed twice the later one counts. Everybody writes in the same order, so that
-    lists with the same people, stored at the same time, do not wait for each other in a circle.
+    Of an entry listed twice the later one counts. Presence is kept only of those who can be written
+    to; of somebody whose data was erased nothing comes back but the entry's ref and time. Everybody
+    writes in the same order, so that lists with the same people, stored at the same time, do not
+    wait for each other in a circle.
     """
     found = [*map(_entry, roster.registrations), *(_unreadable(ref, roster.read_at) for ref in roster.unreadable)]
     entries = sorted({entry["ref"]: entry for entry in found}.values(), key=itemgetter("key", "ref"))
@@ -111,9 +137,24 @@ async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -
         await connection.execute(STORE, {"entries": chunk, "occasion_id": occasion_id, "read_at": roster.read_at})
 
 
+async def store_whole(connection: AsyncConnection, occasion_id: int, roster: Roster) -> None:
+    """Write a source's whole list; who was listed before and is not any more counts as ``withdrawn``.
+
+    An empty list withdraws nobody: that is what a source says that has no list at all.
+    """
+    await store(connection, occasion_id, roster)
+    if roster.registrations:
+        await connection.execute(WITHDRAW, {"occasion_id": occasion_id, "read_at": roster.read_at})
+
+
 async def read_at(connection: AsyncConnection, occasion_id: int) -> datetime | None:
-    """Return when the occasion's list was last read, ``None`` if never or if it was empty."""
+    """Return when the occasion's list was last read, ``None`` if never, if it was empty or is not kept any more."""
     return (await connection.execute(READ_AT, {"occasion_id": occasion_id})).scalar_one_or_none()
+
+
+async def zones(connection: AsyncConnection, occasion_id: int) -> list[str]:
+    """Return the time zones of those who are listed, as their source names them; empty for those without one."""
+    return list((await connection.execute(ZONES, {"occasion_id": occasion_id})).scalars())
 
 
 async def listed(connection: AsyncConnection, occasion_id: int) -> list[Listed]:
@@ -126,4 +167,6 @@ def _listed(row: RowMapping) -> Listed:
     registration = Registration(
         ref=row["ref"], email="", registered_at=row["registered_at"], presence=_presence(row["presence"])
     )
+    if row["contact_id"] is not None and not row["kept"]:
+        return Listed(registration, None, "", "not_kept")
     return Listed(registration, row["contact_id"], row["contact_key"] or "", row["unusable"])

@@ -97,7 +97,8 @@ class Batch(Base):
     """All handoffs of one rule for one occasion: what waits for its moment.
 
     ``due_at`` is derived from the occasion's anchor and follows it; ``wake_at`` is when somebody
-    should look next: the due moment, or later when the source was not ready yet.
+    should look next: the due moment, or later when the source was not ready yet. ``starts_at`` is set when
+    sending starts early: the audience is judged for that moment then.
     """
 
     __tablename__ = "batches"
@@ -112,6 +113,7 @@ class Batch(Base):
     occasion_id: Mapped[int] = mapped_column(ForeignKey(OccasionRow.id), index=True)
     due_at: Mapped[datetime]
     wake_at: Mapped[datetime]
+    starts_at: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(server_default="waiting")
     reason: Mapped[str] = mapped_column(server_default="")
     lease_owner: Mapped[str | None]
@@ -121,7 +123,11 @@ class Batch(Base):
 
 
 class ContactRow(Base):
-    """A person, once, whichever occasions list them."""
+    """A person, once, whichever occasions list them.
+
+    ``erased``: the data was erased on request; it stands here beside the table ``erased`` because a
+    list that is stored at the same time can only meet it in the row that both of them lock.
+    """
 
     __tablename__ = "contacts"
 
@@ -133,6 +139,7 @@ class ContactRow(Base):
     phone: Mapped[str]
     language: Mapped[str]
     timezone: Mapped[str]
+    erased: Mapped[bool] = mapped_column(server_default="false")
 
 
 class RegistrationRow(Base):
@@ -142,7 +149,7 @@ class RegistrationRow(Base):
 
     occasion_id: Mapped[int] = mapped_column(ForeignKey(OccasionRow.id), primary_key=True)
     ref: Mapped[str] = mapped_column(primary_key=True)
-    contact_id: Mapped[int | None] = mapped_column(ForeignKey(ContactRow.id))
+    contact_id: Mapped[int | None] = mapped_column(ForeignKey(ContactRow.id), index=True)
     unusable: Mapped[str]
     registered_at: Mapped[datetime]
     presence: Mapped[list[Any]] = mapped_column(JSONB)
@@ -172,7 +179,8 @@ class Lane(Base):
 
     ``ready_at`` is when its next effect may go out, ``NULL`` when there is nothing to do.
     ``revision`` grows whenever work is added, so that a worker never puts new work to sleep.
-    ``held`` names why only a person can let it go on.
+    ``held`` names why only a person can let it go on. ``rests`` names what it rests for, whose end wakes it
+    at once: ``all``, ``rule:<id>`` or ``account:<connection id>``.
     """
 
     __tablename__ = "lanes"
@@ -185,6 +193,7 @@ class Lane(Base):
             "id",
             postgresql_where=text("ready_at IS NOT NULL AND held IS NULL"),
         ),
+        Index("ix_lanes_rests", "rests", postgresql_where=text("rests IS NOT NULL")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -193,6 +202,7 @@ class Lane(Base):
     ready_at: Mapped[datetime | None]
     revision: Mapped[int] = mapped_column(server_default="1")
     held: Mapped[str | None]
+    rests: Mapped[str | None]
     lease_owner: Mapped[str | None]
     leased_until: Mapped[datetime | None]
 
@@ -224,6 +234,7 @@ class Effect(Base):
             "lane_id",
             postgresql_where=text("state IN ('planned', 'sending', 'unknown', 'held')"),
         ),
+        Index("ix_effects_for_a_person", "state", "id", postgresql_where=text("state IN ('held', 'refused')")),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -245,6 +256,7 @@ class Certificate(Base):
     """The count of a batch: listed = handled + excluded + pending, or it is not even.
 
     ``missing``: how many entries of the source's own list the ledger did not know at ``compared_at``.
+    ``published_at``: when these figures went out as an asset event, ``NULL`` when they still have to.
     """
 
     __tablename__ = "certificates"
@@ -257,13 +269,15 @@ class Certificate(Base):
     even: Mapped[bool]
     missing: Mapped[int] = mapped_column(server_default="0")
     compared_at: Mapped[datetime | None]
+    published_at: Mapped[datetime | None]
     written_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
 
 
 class Bucket(Base):
     """The rate limit of one account, shared by all workers and by polling: when its next call may leave.
 
-    ``rate`` (calls a second) and ``per_day`` are what the connection says, written by whoever last opened it.
+    ``rate`` (calls a second), ``per_day`` and ``bulk_from`` (so many contacts leave together) are what the
+    connection says, written by whoever last opened it.
     """
 
     __tablename__ = "buckets"
@@ -272,6 +286,7 @@ class Bucket(Base):
     next_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     rate: Mapped[float | None]
     per_day: Mapped[int | None]
+    bulk_from: Mapped[int | None]
 
 
 class Start(Base):
@@ -286,7 +301,10 @@ class Start(Base):
 
 
 class DayUse(Base):
-    """How many requests an account has used of its day, by what they were for: ``polling`` or ``writes``."""
+    """How many requests an account has used of its day, by what they were for.
+
+    ``purpose``: ``writes``, ``polling``, or ``reserve`` for reads that settle; a day begins at midnight UTC.
+    """
 
     __tablename__ = "day_uses"
 
@@ -307,7 +325,11 @@ class Freeze(Base):
 
 
 class Circuit(Base):
-    """A target account that failed repeatedly: while it is open nothing is sent but one probe at ``probe_at``."""
+    """A target account that failed repeatedly: while it is open nothing is sent but one probe at ``probe_at``.
+
+    ``pause_seconds``: how long the present pause between two probes is. ``rests_until``: the target asked
+    to be left alone until then.
+    """
 
     __tablename__ = "circuits"
 
@@ -316,6 +338,8 @@ class Circuit(Base):
     cause: Mapped[str] = mapped_column(server_default="")
     opened_at: Mapped[datetime | None]
     probe_at: Mapped[datetime | None]
+    pause_seconds: Mapped[float] = mapped_column(server_default="0")
+    rests_until: Mapped[datetime | None]
 
 
 class Notice(Base):

@@ -9,8 +9,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from handoff.ledger import reentry
 from handoff.ledger.storable import storable_json
 from handoff.rule import Rule
+
+ALREADY_HANDED_OVER = "already_handed_over"
 
 
 class Judged(NamedTuple):
@@ -29,6 +32,11 @@ class Judged(NamedTuple):
     facts: dict[str, Any]
 
 
+# Before the lanes: who erases a person locks contacts first as well, and then finds what is written here.
+KEPT = text("""
+    SELECT id FROM handoff.contacts WHERE id = ANY(CAST(:contacts AS bigint[])) AND NOT erased
+    ORDER BY id FOR KEY SHARE
+""")
 # Lanes are locked in the order of their ids by everybody who locks several, and made by one at a time:
 # so nobody waits in a circle when the same people are judged again while they are being handed over.
 ALONE = text("SELECT pg_advisory_xact_lock(hashtext('handoff-lanes/' || :order_group))")
@@ -59,8 +67,9 @@ WRITE = text("""
         ON CONFLICT (batch_id, contact_id) DO NOTHING
         RETURNING id, lane_id
     )
-    INSERT INTO handoff.effects (handoff_id, lane_id, step_no, step, account)
-    SELECT handoff.id, handoff.lane_id, step.no, step.step, step.account
+    INSERT INTO handoff.effects (handoff_id, lane_id, step_no, step, account, late_allowed)
+    SELECT handoff.id, handoff.lane_id, step.no, step.step, step.account,
+        (SELECT late_allowed FROM handoff.batches WHERE id = :batch_id)
     FROM handoff CROSS JOIN jsonb_to_recordset(CAST(:steps AS jsonb)) AS step (no smallint, step text, account text)
     ORDER BY handoff.id, step.no
 """)
@@ -85,6 +94,9 @@ async def write(
     :param moment: the moment the audience was judged for.
     :param read_at: when the facts were read from the source.
     """
+    if rule.again != "per_occasion":
+        judged = await _without_earlier(connection, batch_id, rule, judged, moment)
+    judged = await _without_erased(connection, judged)
     parameters = {
         "entries": storable_json([entry._asdict() for entry in judged]),
         "steps": _steps(rule),
@@ -97,3 +109,32 @@ async def write(
     await connection.execute(ALONE, parameters)
     await connection.execute(LOCK, {"order_group": rule.order_group, "lanes": lanes})
     await connection.execute(WRITE, parameters)
+
+
+async def _without_earlier(
+    connection: AsyncConnection, batch_id: int, rule: Rule, judged: Sequence[Judged], moment: datetime
+) -> list[Judged]:
+    """Exclude those whom the rule has handed over before and does not hand over again, with the fact of when."""
+    contacts = [entry.contact_id for entry in judged if entry.included and entry.contact_id is not None]
+    earlier = await reentry.earlier(connection, batch_id, rule, contacts, moment)
+    return [
+        entry._replace(
+            included=False,
+            reason=ALREADY_HANDED_OVER,
+            lane="",
+            facts=entry.facts | {"handed_over_at": before.moment.isoformat(), "handed_over_for": before.key},
+        )
+        if entry.included and (before := earlier.get(entry.contact_id or 0))
+        else entry
+        for entry in judged
+    ]
+
+
+async def _without_erased(connection: AsyncConnection, judged: Sequence[Judged]) -> list[Judged]:
+    """Exclude those whose data was erased since the list was read, and let nobody be erased until this is written."""
+    contacts = [entry.contact_id for entry in judged if entry.contact_id is not None]
+    kept = {None, *(await connection.execute(KEPT, {"contacts": contacts})).scalars()}
+    return [
+        entry if entry.contact_id in kept else entry._replace(included=False, reason="erased", lane="", facts={})
+        for entry in judged
+    ]

@@ -142,7 +142,8 @@ class ActiveCampaignProtocol:
 
         :raises WrongCredentials: status 403, this vendor's word for a missing or invalid token.
         """
-        response: Response = yield replace(request, headers=self._headers)
+        request = replace(request, headers=self._headers)
+        response: Response = yield request
         if response.status == 503 and "retry-after" in response.headers:
             raise RateLimited(self.account, request.operation, "HTTP 503", retry_after(response))
         try:

@@ -86,11 +86,23 @@ def read(account: str, request: Request, response: Response, explain: Callable[[
 
 
 def clean(words: str, request: Request) -> str:
-    """Return a vendor's words without the contact's data: addresses, long numbers and what we sent of the contact."""
-    for value in sorted(set(_sent(request.json)), key=len, reverse=True):
+    """Return a vendor's words without the contact's data and our secrets.
+
+    Left out are addresses, long numbers, what we sent of the contact, and the values of our headers.
+    """
+    for value in sorted({*_sent(request.json), *_secrets(request)}, key=len, reverse=True):
         words = words.replace(value, "…")
     words = NUMBER.sub("…", ADDRESS.sub("…", words))
     return " ".join(words.split())[:MAX_WORDS]
+
+
+def _secrets(request: Request) -> Iterator[str]:
+    """Yield what our headers carry, keys and sessions among it, and credentials sent as a form."""
+    for name, value in request.headers.items():
+        if name.lower() not in {"accept", "content-type"} and value.strip():
+            yield value.strip()
+            yield value.strip().rpartition("=")[2] or value.strip()
+    yield from filter(None, (request.form or {}).values())
 
 
 def _sent(document: Any, key: str = "") -> Iterator[str]:

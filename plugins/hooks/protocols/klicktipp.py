@@ -138,7 +138,7 @@ class KlickTippProtocol:
         response = yield from self.session.signed(request)
         if response.status == 404 and (not response.body.strip() or decode(self.account, request, response)):
             return None
-        answer = read(self.account, request, response, explain)
+        answer = read(self.account, self.session.as_sent(request), response, explain)
         if not isinstance(answer, dict) or str(answer.get("id")) != str(contact_id):
             raise unreadable(self.account, request, "the answer is not that contact")
         return answer
@@ -152,7 +152,7 @@ class KlickTippProtocol:
         response = yield from self.session.signed(request)
         if b"Missing required argument" in response.body and response.status == 401:
             raise Denied(self.account, request.operation, "HTTP 401: a required argument is missing", 401)
-        return read(self.account, request, response, explain)
+        return read(self.account, self.session.as_sent(request), response, explain)
 
     def _done(self, request: Request) -> Conversation[None]:
         answer = yield from self._call(request)

@@ -78,8 +78,12 @@ class Session:
                 self._headers = None
             response = yield replace(request, headers=(yield from self._current()))
         if _not_signed_in(response):
-            _accepted(self.account, request, response)
+            _accepted(self.account, self.as_sent(request), response)
         return response
+
+    def as_sent(self, request: Request) -> Request:
+        """Return the request with the headers that signed it, so that what they carry is kept out of errors."""
+        return replace(request, headers=self._headers or {})
 
     def _current(self) -> Conversation[Headers]:
         match self.credentials:

@@ -102,3 +102,11 @@ def test_lint_needs_no_airflow_and_any_terminal_will_do(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "")
     assert "J\\xfcrgen" in done.stdout
     assert done.stdout.endswith("\n[]\n")
+
+
+def test_it_runs_as_a_module_where_folders_were_dropped_in() -> None:
+    environment = {"PYTHONPATH": str(ROOT / "plugins"), "HANDOFFS_HOME": str(ROOT)}
+    command = [sys.executable, "-m", "handoff.cli", "list"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "webinar_missed" in done.stdout

@@ -58,6 +58,10 @@ def test_a_rule_is_the_same_after_it_was_pinned() -> None:
         {"conn_id": "other"},
         {"language": "en"},
         {"late_after": {"hours": 1}},
+        {"late_after": {"days": 1, "then": "skip"}},
+        {"again": "never"},
+        {"again": {"days": 90}},
+        {"steps": [{"step": "klicktipp.tag", "tag": "Da", "window": {"not_before": "08:00"}}]},
         {"title": "Messages may show it"},
         {"steps": [{"step": "klicktipp.tag", "tag": "Weg"}]},
         {"steps": [*MINIMAL["steps"], *MINIMAL["steps"]]},
@@ -76,10 +80,39 @@ def test_the_hash_changes_with_what_is_done(changes: dict[str, Any]) -> None:
         {"owner": "x"},
         {"when": {"after": "end", "hours": 0, "minutes": 10}},
         {"order_group": "thanks"},
+        {"late_after": {"days": 1, "then": "hold"}},
+        {"again": "per_occasion"},
     ],
 )
 def test_the_hash_stays_when_only_the_presentation_changes(changes: dict[str, Any]) -> None:
     assert rule(**changes).spec_hash == rule().spec_hash
+
+
+def test_a_rule_without_later_options_is_still_the_version_it_was() -> None:
+    """What waits was pinned by this hash and this spec before there were windows, re-entry and late policies."""
+    spec = {
+        "id": "thanks", "title": "Thanks", "description": "", "tags": [], "owner": "handoffs", "docs": "",
+        "source": "webinaris", "conn_id": "webinaris_default", "webinars": [],
+        "when": {"minutes": 10, "hours": 0, "days": 0, "before": None, "after": "end"},
+        "late_after": {"minutes": 0, "hours": 0, "days": 1}, "who": "attended", "attended_from_percent": 50,
+        "order": "contact", "order_group": "thanks", "language": "de",
+        "steps": [{"step": "klicktipp.tag", "conn_id": "klicktipp_default", "tag": "Da", "create": False}],
+    }  # fmt: skip
+    assert Rule.model_validate(spec) == rule()
+    assert rule().model_dump(mode="json") == spec
+    assert rule().spec_hash == "f20f4540820f2fb086c9cc83ef03d6fdb70bc1c82160210ec1cbadec2f533074"
+
+
+def test_later_options_are_pinned_too() -> None:
+    found = rule(
+        late_after={"hours": 2, "then": "skip"},
+        again={"days": 90},
+        window={"not_before": "08:00", "weekdays": ["mon"], "holidays": "BY"},
+        steps=[{"step": "email", "template": "hello"}, {**MINIMAL["steps"][0], "window": {"not_after": "20:00"}}],
+    )
+    again = Rule.model_validate_json(found.model_dump_json())
+    assert again == found
+    assert again.spec_hash == found.spec_hash
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ def test_what_looks_like_text_is_text(tmp_path: Path, word: str) -> None:
         ("minutes: 10, ", "", (3, 7), "when", "no length of time", "", "minutes: 0"),
         ("minutes: 10", "minutes: -1", (3, 17), "when.minutes", "-1 is out of range", "", "from 0 to"),
         ("minutes: 10", "minutes: 1.5", (3, 17), "when.minutes", 'expected a whole number, got "1.5"', "", ""),
+        ("who:", "late_after: {minutes: 0}\nwho:", (4, 13), "late_after", "would be late", "", "{minutes: 1}"),
+        ("who:", "late_after: {days: 0}\nwho:", (4, 13), "late_after", "would be late", "", "leave late_after"),
         ("id: thanks", "id: Thank You", (1, 5), "id", '"Thank You" cannot be used as a name', "", "small letters"),
         ("title: Thanks\n", "", (1, 1), "title", 'field "title" is missing', "", "add title: "),
         ("tag: Da", "tag: 2026", (7, 10), "steps[0].tag", "expected text, got 2026", "", 'quotes: "2026"'),
@@ -74,6 +76,14 @@ def test_what_looks_like_text_is_text(tmp_path: Path, word: str) -> None:
         ("tag: Da", "tag:", (7, 9), "steps[0].tag", "expected text, got nothing", "", ""),
         ("title: Thanks", "title: Thanks\ntags: a", (3, 7), "tags", 'expected a list, got "a"', "", '"- "'),
         ("title: Thanks", "title: Thanks\nid: two", (3, 1), "id", "is given twice; it came first in line 1", "", ""),
+        ("who:", "again: einmal\nwho:", (4, 8), "again", 'unknown value "einmal"', "never", "{days: 90}"),
+        ("who:", "again: {dayz: 9}\nwho:", (4, 9), "again.dayz", 'unknown field "dayz"', "days", "days"),
+        ("who:", "again: {days: 0}\nwho:", (4, 15), "again.days", "0 is out of range", "", "from 1 to 3650"),
+        ("who:", "late_after: {days: 1, then: skp}\nwho:", (4, 29), "late_after.then", 'value "skp"', "skip", "hold"),
+        ("who:", "late_after: {then: skip}\nwho:", (4, 13), "late_after", "no length of time", "", "hours"),
+        ("who:", "late_after: {days: 0, then: skip}\nwho:", (4, 13), "late_after", "would be late", "", "minutes: 1"),
+        ("who:", "window: {not_before: 08:00}\nwho:", (4, 9), "window", "holds nothing back", "", "give the window"),
+        ("who:", "windows: {not_before: 08:00}\nwho:", (4, 1), "windows", "unknown field", "window", "again"),
         ("    tag: Da", "    tag: Da\n    tag: Du", (8, 5), "steps[0].tag", "it came first in line 7", "", ""),
         ("Thanks", "Thanks: you", (2, 14), "", "the YAML does not parse", "", "quotes"),
         ("title", "\ttitle", (2, 1), "", "the YAML does not parse", "", "tabs"),
@@ -92,6 +102,41 @@ def test_one_mistake_is_one_problem_with_its_place(
     assert (problem.field, problem.did_you_mean) == (field, meant)
     assert more in " ".join((problem.right, *problem.valid))
     assert (problem.line, problem.column) == place
+
+
+@pytest.mark.parametrize(
+    ("window", "column", "field", "what", "meant", "more"),
+    [
+        ("{}", 13, "", "the window says nothing", "", "not_before"),
+        ("{to: 08:00}", 14, ".to", 'unknown field "to"', "", "not_after"),
+        ("{not_befor: 08:00}", 14, ".not_befor", "unknown field", "not_before", "holidays"),
+        ("{not_before: 8:00}", 26, ".not_before", "no time of day", "08:00", "hours and minutes"),
+        ("{not_after: 20}", 25, ".not_after", "no time of day", "", '"08:00"'),
+        ("{not_after: 25:00}", 25, ".not_after", "no time of day", "", '"24:00"'),
+        (
+            "{not_before: 22:00, not_after: 06:00}",
+            13,
+            "",
+            "the window never opens",
+            '{not_before: "06:00", not_after: "22:00"}',
+            "quiet hours",
+        ),
+        ("{weekdays: [mon, Dienstag]}", 30, ".weekdays[1]", 'unknown value "Dienstag"', "tue", "sun"),
+        ("{weekdays: [so]}", 25, ".weekdays[0]", 'unknown value "so"', "sun", "mon"),
+        ("{weekdays: []}", 24, ".weekdays", "the list is empty", "", "at least one"),
+        ("{weekdays: mon}", 24, ".weekdays", "expected a list", "", '"- "'),
+        ("{holidays: Bayern}", 24, ".holidays", 'unknown value "Bayern"', "BY", "NW"),
+        ("{holidays: by}", 24, ".holidays", 'unknown value "by"', "BY", "NW"),
+    ],
+)
+def test_a_wrong_window_is_told_with_its_place(
+    tmp_path: Path, window: str, column: int, field: str, what: str, meant: str, more: str
+) -> None:
+    [problem] = problems_of(tmp_path, changed("- step:", f"- window: {window}\n    step:"))
+    assert what in problem.what
+    assert (problem.line, problem.column, problem.field) == (6, column, f"steps[0].window{field}")
+    assert problem.did_you_mean == meant
+    assert more in " ".join((problem.right, *problem.valid))
 
 
 @pytest.mark.parametrize("percent", [0, 101])
@@ -140,7 +185,7 @@ def test_a_problem_reads_like_this(tmp_path: Path) -> None:
         "    8 |     craete: true",
         "      |     ^",
         "  did you mean: create",
-        "  valid: step, conn_id, tag, create",
+        "  valid: step, conn_id, window, tag, create",
     ]
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from handoff.rule import Rule
 from launch.expectation import Wanted, expected
-from launch.settings import SCENARIO, LaunchError
+from launch.settings import LaunchError
 from launch.world import true_dates, write_fresh_copy
-from sandbox.scenario import Scenario, load_scenario
+from sandbox.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
 
 BEGAN = 1_790_000_000.0
 
@@ -99,8 +99,8 @@ def test_a_removed_tag_is_not_sure_and_other_accounts_are_not_looked_at() -> Non
 
 
 def test_each_run_has_date_ids_of_its_own_and_the_rest_of_the_world_stays(tmp_path: Path) -> None:
-    original = load_scenario(SCENARIO)
-    copy = write_fresh_copy(SCENARIO, tmp_path / "copy.yaml")
+    original = load_scenario()
+    copy = write_fresh_copy(DEFAULT_SCENARIO, tmp_path / "copy.yaml")
     assert load_scenario(tmp_path / "copy.yaml") == copy
     ids = [[date.id for webinar in one.webinars for date in webinar.dates] for one in (original, copy)]
     assert set(ids[0]).isdisjoint(ids[1])

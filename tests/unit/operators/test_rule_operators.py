@@ -66,6 +66,8 @@ def events(*payloads: Any) -> Any:
         (events({"payload": None}), None),
         (events({"from_trigger": True, "payload": {"rule_id": "r", "rung_at": 7.5}}), 7.5),
         (events({"payload": {"rung_at": 9.0}}, {"payload": {"rung_at": 8.0}}, {"payload": {}}), 8.0),
+        (events({"payload": {"rung_at": 9.0}}) | {"ti": SimpleNamespace(try_number=1)}, 9.0),
+        (events({"payload": {"rung_at": 9.0}}) | {"ti": SimpleNamespace(try_number=2)}, None),
     ],
 )
 def test_when_the_bell_of_a_run_rang(context: Any, rung_at: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that ``handoff.ledger.connect.migrate`` opened."""
+"""Alembic's entry: runs on the connection that ``handoff.ledger.migrating.migrate`` opened."""
 
 from __future__ import annotations
 

@@ -1,0 +1,176 @@
+"""Each source's own lists against the ledger: what was never heard is recorded, who is missing is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.delivery.healing import heal
+from handoff.errors import HandoffError
+from handoff.ledger import batches, certificates, comparisons, registrations
+from handoff.ledger.bells import ring
+from handoff.ledger.certificates import Count
+from handoff.ledger.comparisons import ToCompare
+from handoff.ledger.occasions import occasion_from_row
+from handoff.occasion import Occasion
+from handoff.planner import due_moment, plan_new_rules, record
+from handoff.registration import Roster
+from handoff.rule import Rule
+from handoff.source import Listing, Source
+
+LOOK_BACK = timedelta(days=30)
+"""Moments older than this are not compared any more."""
+
+
+OpenSource = Callable[[str, str], Awaitable[Source]]
+"""Opens a source account, once: ``(source, connection id)``; whoever gave it closes what it opened."""
+
+
+@dataclass(slots=True)
+class Compared:
+    """What a comparison found and healed.
+
+    :param read_at: when the account's own list of occasions was read (aware), ``None`` when it was not.
+    :param recorded: events that the ledger had not heard. :param revived: batches that were missed and wait now.
+    :param missing: entries of judged lists that the ledger did not know. :param healed: entries judged now.
+    :param red: certificates that were not even before they were healed.
+    :param troubles: lists that could not be read, in words without contact data.
+    """
+
+    read_at: datetime | None = None
+    occasions: int = 0
+    lists: int = 0
+    recorded: int = 0
+    revived: int = 0
+    missing: int = 0
+    healed: int = 0
+    red: list[Count] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+
+
+async def compare_account(
+    engine: AsyncEngine,
+    open_source: OpenSource,
+    name: tuple[str, str],
+    rules: Sequence[Rule],
+    *,
+    lists: bool = True,
+    everything: bool = False,
+) -> Compared:
+    """Compare one account: its occasions, and the lists of those that were handed over.
+
+    :param name: source and account. :param rules: the account's rules as they are now.
+    :param lists: ``False`` compares only what has a red certificate.
+    :param everything: also the lists that were compared lately.
+    """
+    compared = Compared()
+    try:
+        if lists:
+            await _compare_occasions(engine, await open_source(*name), name, rules, compared)
+            compared.read_at = datetime.now(UTC)
+    except HandoffError as error:
+        compared.troubles.append(str(error))
+    async with engine.connect() as connection:
+        since = datetime.now(UTC) - LOOK_BACK
+        due = await comparisons.due(connection, *name, since=since, lists=lists, everything=everything)
+    for one in due:
+        try:
+            await _compare_list(engine, await open_source(*name), one, compared)
+        except HandoffError as error:
+            compared.troubles.append(f"{one.known.occasion.key}: {error}")
+    return compared
+
+
+async def _compare_occasions(
+    engine: AsyncEngine, source: Source, name: tuple[str, str], rules: Sequence[Rule], compared: Compared
+) -> None:
+    """Let the ledger follow the account's own list of occasions."""
+    since = datetime.now(UTC) - LOOK_BACK
+    listing = await source.occasions(since)
+    compared.occasions += len(listing.occasions)
+    compared.recorded += (await record(engine, listing.occasions, rules)).events
+    compared.recorded += await _record_gone(engine, source, name, listing, rules)
+    await plan_new_rules(engine, *name, rules)
+    compared.revived += await _revive(engine, name, since)
+
+
+async def _record_gone(
+    engine: AsyncEngine, source: Source, name: tuple[str, str], listing: Listing, rules: Sequence[Rule]
+) -> int:
+    """Record as cancelled what batches wait for and the source has no more; each is asked for once more."""
+    listed = {occasion.key for occasion in listing.occasions}
+    async with engine.connect() as connection:
+        waited_for = [known.occasion for known in await comparisons.waited_for(connection, *name)]
+    now = [(known, await source.occasion(known)) for known in waited_for if known.key not in listed]
+    return (await record(engine, [found or gone(known) for known, found in now], rules)).events
+
+
+def gone(known: Occasion) -> Occasion:
+    """Return the report of an occasion that its source does not have any more."""
+    return replace(known, cancelled=True, changed=0.0)
+
+
+async def _revive(engine: AsyncEngine, name: tuple[str, str], since: datetime) -> int:
+    """Let batches wait that were planned too late because nobody listened; ``late_after`` decides about them.
+
+    They are those whose rule was at work and whose occasion was as it is before the moment passed.
+    """
+    revived = 0
+    async with engine.begin() as connection:
+        for row in await comparisons.missed(connection, *name, since):
+            rule, occasion = Rule.model_validate(row["spec"]), occasion_from_row(row)
+            if rule.matches(occasion):
+                await batches.move(connection, row["batch_id"], due_moment(rule, occasion))
+                revived += 1
+        if revived:
+            await ring(connection)
+    return revived
+
+
+async def _compare_list(engine: AsyncEngine, source: Source, one: ToCompare, compared: Compared) -> None:
+    """Compare an occasion's list with what its judged batches know; judge who is left over; certify."""
+    roster = await _roster(source, one.known.occasion)
+    async with engine.begin() as connection:
+        before = await comparisons.refs(connection, one.known.id)
+        await registrations.store(connection, one.known.id, roster)
+        # What is not kept on purpose, like a person who was erased, is not missing.
+        new = await comparisons.refs(connection, one.known.id) - before
+    compared.lists += 1
+    for batch_id in one.batch_ids:
+        await _compare_batch(engine, batch_id, roster, new, compared)
+
+
+async def _roster(source: Source, known: Occasion) -> Roster:
+    """Read an occasion's list; one that was deleted after its handover has none any more."""
+    try:
+        return await source.roster(known, None)
+    except HandoffError:
+        if await source.occasion(known) is not None:
+            raise
+        now = datetime.now(UTC)
+        return Roster(now, now, ())
+
+
+async def _compare_batch(engine: AsyncEngine, batch_id: int, roster: Roster, new: set[str], compared: Compared) -> None:
+    found = await _certify(engine, batch_id, roster, new)
+    if found.even:
+        return
+    compared.red.append(found)
+    compared.missing += found.missing
+    if healed := await heal(engine, batch_id, roster):
+        compared.healed += healed
+        await _certify(engine, batch_id, roster, set())
+
+
+async def _certify(engine: AsyncEngine, batch_id: int, roster: Roster, new: set[str]) -> Count:
+    """Count and write; ``new`` are the entries of which the ledger knew nothing."""
+    async with engine.begin() as connection:
+        counted = await certificates.count(connection, batch_id)
+        by_then = {entry.ref for entry in roster.registrations if entry.registered_at <= counted.moment}
+        missing = max(counted.missing, len(by_then & new)) if not counted.even else 0
+        counted = replace(counted, missing=missing, compared_at=roster.read_at)
+        await certificates.write(connection, counted)
+    return counted

@@ -1,0 +1,94 @@
+"""Looking ahead: what the coming batches need, and starting early those that would be done late."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.delivery.sweep import Sweep
+from handoff.errors import HandoffError
+from handoff.forecast import Need, Outlook, forecast, requests_of
+from handoff.ledger import batches, prospects, registrations
+from handoff.ledger.bells import ring
+from handoff.ledger.prospects import Ahead
+
+AHEAD = timedelta(hours=24)
+READ_EVERY = timedelta(hours=1)
+SAME = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """A batch that waits, and what becomes of it.
+
+    :param unknown: accounts whose limits nobody knows yet, because they were never opened.
+    """
+
+    ahead: Ahead
+    outlook: Outlook
+    unknown: tuple[str, ...]
+
+
+async def look(connection: AsyncConnection, within: timedelta) -> list[Prospect]:
+    """Return what becomes of the batches whose moments come within a time, behind all that is open already."""
+    now = datetime.now(UTC)
+    known = await prospects.accounts(connection)
+    backlog = await prospects.open_effects(connection)
+    waiting = await prospects.waiting(connection, within)
+    needs = [Need(sum(backlog.values()), now, backlog)]
+    for one in waiting:
+        needed = requests_of(one.rule.steps, one.listed, known)
+        needs.append(Need(one.listed, one.due_at, needed, one.rule.start_early))
+    outlooks = forecast(needs, known, now)[1:]
+    return [
+        Prospect(one, outlook, tuple(sorted(outlook.need.requests.keys() - known.keys())))
+        for one, outlook in zip(waiting, outlooks, strict=True)
+    ]
+
+
+async def start_early(connection: AsyncConnection, found: Sequence[Prospect], owner: str = "") -> list[Prospect]:
+    """Let the batches start early whose rules want it; return those that start at another time than was known.
+
+    :param owner: who has claimed them; what others work on stays as it is.
+    """
+    changed = []
+    for one in found:
+        starts_at, ahead = one.outlook.begins_at, one.ahead
+        if not ahead.rule.start_early or ahead.read_at is None:
+            continue
+        if abs((ahead.starts_at or ahead.due_at) - min(starts_at, ahead.due_at)) < SAME:
+            continue
+        if await batches.start_early(connection, ahead.batch_id, ahead.due_at, starts_at, owner):
+            changed.append(one)
+    if changed:
+        await ring(connection)
+    return changed
+
+
+async def look_ahead(sweep: Sweep) -> None:
+    """Read the lists of the next 24 hours, each once an hour, and start early what would be done late."""
+    async with sweep.engine.connect() as connection:
+        waiting = await prospects.waiting(connection, AHEAD)
+    now, read = datetime.now(UTC), set[int]()
+    for one in waiting:
+        if one.known.id in read or one.due_at < now or (one.read_at and now - one.read_at < READ_EVERY):
+            continue
+        read.add(one.known.id)
+        await _read(sweep, one)
+    async with sweep.engine.begin() as connection:
+        await start_early(connection, await look(connection, AHEAD))
+
+
+async def _read(sweep: Sweep, one: Ahead) -> None:
+    occasion = one.known.occasion
+    try:
+        source = await sweep.open_source(occasion.source, occasion.account)
+        roster = await source.roster(occasion, None)
+    except HandoffError:
+        # The comparison and the rule's own run say so; until then it is not known how many there will be.
+        return
+    async with sweep.engine.begin() as connection:
+        await registrations.store(connection, one.known.id, roster)

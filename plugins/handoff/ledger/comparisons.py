@@ -1,0 +1,143 @@
+"""What the ledger knows of a source account, to be compared with the source's own lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.ledger.occasions import KnownOccasion, occasion_from_row
+
+
+@dataclass(frozen=True, slots=True)
+class ToCompare:
+    """An occasion some of whose batches are to be compared with its list."""
+
+    known: KnownOccasion
+    batch_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedBatch:
+    """A judged batch, kept as it is until the transaction ends.
+
+    :param moment: what its audience is judged for (aware).
+    :param refs: entries that have a verdict; :param contact_ids: people who have one.
+    """
+
+    id: int
+    rule_id: str
+    rule_version: int
+    moment: datetime
+    known: KnownOccasion
+    refs: frozenset[str]
+    contact_ids: frozenset[int]
+
+
+DUE = text("""
+    SELECT occasion.*, array_agg(batch.id ORDER BY batch.id) AS batch_ids
+    FROM handoff.batches AS batch
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
+    LEFT JOIN handoff.certificates AS certificate ON certificate.batch_id = batch.id
+    WHERE occasion.source = :source AND occasion.account = :account AND batch.state = 'judged'
+      AND batch.due_at > CAST(:since AS timestamptz)
+    GROUP BY occasion.id
+    HAVING bool_or(certificate.even IS FALSE) OR (:lists AND bool_or(
+        :everything OR certificate.compared_at IS NULL
+        -- The older a moment, the rarer it is compared: every hour on its first day, then after a 24th of its age.
+        OR clock_timestamp() - certificate.compared_at > (clock_timestamp() - batch.due_at) / 24))
+    ORDER BY occasion.id
+""")
+REFS = text("SELECT ref FROM handoff.registrations WHERE occasion_id = :occasion_id")
+JUDGED = text("""
+    SELECT batch.id AS batch_id, batch.rule_id, batch.rule_version,
+        COALESCE(batch.starts_at, batch.due_at) AS moment, occasion.*
+    FROM handoff.batches AS batch
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
+    WHERE batch.id = :batch_id AND batch.state = 'judged' FOR NO KEY UPDATE OF batch
+""")
+VERDICTS = text("SELECT ref, contact_id FROM handoff.verdicts WHERE batch_id = :batch_id")
+OPEN = text("""
+    SELECT * FROM handoff.occasions AS occasion
+    WHERE source = :source AND account = :account AND NOT cancelled
+      AND EXISTS (SELECT FROM handoff.batches WHERE occasion_id = occasion.id AND state IN ('waiting', 'held'))
+    ORDER BY id
+""")
+MISSED = text("""
+    SELECT batch.id AS batch_id, batch.due_at, version.spec, occasion.*
+    FROM handoff.batches AS batch
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
+    CROSS JOIN LATERAL (
+        SELECT spec FROM handoff.rule_versions WHERE rule_id = batch.rule_id AND created_at <= batch.due_at
+        ORDER BY version DESC LIMIT 1) AS version
+    WHERE occasion.source = :source AND occasion.account = :account AND NOT occasion.cancelled
+      AND batch.state = 'missed' AND batch.due_at > CAST(:since AS timestamptz)
+      AND occasion.changed > 0 AND to_timestamp(occasion.changed) <= batch.due_at
+    ORDER BY batch.id FOR NO KEY UPDATE OF batch
+""")
+GROUP_RULES = text("""
+    SELECT DISTINCT rule_id FROM handoff.rule_versions WHERE spec ->> 'order_group' = :order_group ORDER BY rule_id
+""")
+
+
+async def due(
+    connection: AsyncConnection, source: str, account: str, *, since: datetime, lists: bool, everything: bool
+) -> list[ToCompare]:
+    """Return the occasions whose lists are to be compared now.
+
+    :param since: older moments (aware) are left alone.
+    :param lists: whether it is time to compare; those with a red certificate are returned in any case.
+    :param everything: compare also what was compared lately.
+    """
+    parameters = {"source": source, "account": account, "since": since, "lists": lists, "everything": everything}
+    rows = (await connection.execute(DUE, parameters)).mappings()
+    return [ToCompare(_known(row), tuple(row["batch_ids"])) for row in rows]
+
+
+async def refs(connection: AsyncConnection, occasion_id: int) -> set[str]:
+    """Return the entries of an occasion's list that the ledger knows."""
+    return set((await connection.execute(REFS, {"occasion_id": occasion_id})).scalars())
+
+
+async def judged_batch(connection: AsyncConnection, batch_id: int) -> JudgedBatch | None:
+    """Return and lock a judged batch, ``None`` when it is no longer judged."""
+    row = (await connection.execute(JUDGED, {"batch_id": batch_id})).mappings().first()
+    if row is None:
+        return None
+    given = (await connection.execute(VERDICTS, {"batch_id": batch_id})).all()
+    return JudgedBatch(
+        id=row["batch_id"],
+        rule_id=row["rule_id"],
+        rule_version=row["rule_version"],
+        moment=row["moment"],
+        known=_known(row),
+        refs=frozenset(verdict.ref for verdict in given),
+        contact_ids=frozenset(verdict.contact_id for verdict in given if verdict.contact_id is not None),
+    )
+
+
+async def waited_for(connection: AsyncConnection, source: str, account: str) -> list[KnownOccasion]:
+    """Return the account's occasions that a batch waits for."""
+    rows = (await connection.execute(OPEN, {"source": source, "account": account})).mappings()
+    return [_known(row) for row in rows]
+
+
+async def missed(connection: AsyncConnection, source: str, account: str, since: datetime) -> Sequence[RowMapping]:
+    """Return and lock the batches that were missed although rule and date were there before their moment.
+
+    Each has ``batch_id``, ``due_at``, the occasion's columns, and ``spec``: the rule as it was at that moment.
+    """
+    parameters = {"source": source, "account": account, "since": since}
+    return (await connection.execute(MISSED, parameters)).mappings().all()
+
+
+async def rules_of_group(connection: AsyncConnection, order_group: str) -> list[str]:
+    """Return the ids of the rules that have, or had, their lanes in a group."""
+    return list((await connection.execute(GROUP_RULES, {"order_group": order_group})).scalars())
+
+
+def _known(row: RowMapping) -> KnownOccasion:
+    return KnownOccasion(row["id"], row["version"], occasion_from_row(row))

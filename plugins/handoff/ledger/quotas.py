@@ -1,0 +1,99 @@
+"""How many requests an account may make: each second, and each day for each purpose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.ledger import notices
+
+Purpose = Literal["writes", "polling", "reserve"]
+RESERVE_SHARE, POLLING_SHARE = 0.1, 0.2
+"""Of an account that is both read and written to, polling may have a fifth of the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """The requests of a day, planned: nobody can use up what another purpose needs.
+
+    :param polling: share for polling. :param reserve: share for reads that settle what became of an effect, for
+        last looks, and to finish what was begun. Writes have the rest.
+    """
+
+    per_day: int
+    polling: float = 0.0
+    reserve: float = RESERVE_SHARE
+
+    def most(self, purpose: Purpose) -> int:
+        """Return how many requests a purpose may make in a day."""
+        polling, reserve = math.floor(self.per_day * self.polling), math.floor(self.per_day * self.reserve)
+        return {"polling": polling, "reserve": reserve, "writes": self.per_day - polling - reserve}[purpose]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an account's connection allows.
+
+    :param rate: requests a second over all workers, ``None`` without a limit. :param quota: ``None`` without one.
+    :param bulk_from: from so many contacts on they leave together, ``None`` where they never do.
+    """
+
+    rate: float | None = None
+    quota: Quota | None = None
+    bulk_from: int | None = None
+
+
+DECLARE = text("""
+    INSERT INTO handoff.buckets AS bucket (account, rate, per_day, bulk_from)
+    VALUES (:account, :rate, :per_day, :bulk_from)
+    ON CONFLICT (account) DO UPDATE
+        SET rate = EXCLUDED.rate, per_day = EXCLUDED.per_day, bulk_from = EXCLUDED.bulk_from
+        WHERE (bucket.rate, bucket.per_day, bucket.bulk_from)
+            IS DISTINCT FROM (EXCLUDED.rate, EXCLUDED.per_day, EXCLUDED.bulk_from)
+""")
+WAITING = text("""
+    SELECT count(*) FROM handoff.effects WHERE account = :account AND state = 'planned'
+""")
+OVER = text("""
+    UPDATE handoff.notices SET closed_at = clock_timestamp()
+    WHERE closed_at IS NULL AND cause LIKE 'quota/%'
+      AND last_at < date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
+""")
+
+
+def today() -> date:
+    """Return the day that counts now: vendors' days begin at midnight UTC, as far as anything is known of them."""
+    return datetime.now(UTC).date()
+
+
+def next_day(moment: datetime) -> datetime:
+    """Return when the day after an aware moment begins, in UTC."""
+    midnight = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + timedelta(days=1)
+
+
+async def declare(connection: AsyncConnection, account: str, limits: Limits) -> None:
+    """Remember what an account's connection allows, for those who look ahead."""
+    quota = limits.quota
+    values = {"rate": limits.rate, "per_day": quota.per_day if quota else None, "bulk_from": limits.bulk_from}
+    await connection.execute(DECLARE, {"account": account, **values})
+
+
+async def used_up(connection: AsyncConnection, account: str, purpose: Purpose, quota: Quota) -> None:
+    """Note for the team, once a day, that a purpose has no requests left."""
+    waiting = int((await connection.execute(WAITING, {"account": account})).scalar_one())
+    words = (
+        f"{account}: the day's {quota.most(purpose):,} requests for {purpose} (of {quota.per_day:,}) are used up; "
+        f"what waits goes on by itself at {next_day(datetime.now(UTC)):%Y-%m-%d %H:%M} UTC: {waiting:,} effects"
+    )
+    await notices.stands(connection, f"quota/{account}/{purpose}", "quota", words, waiting)
+
+
+async def close_over(connection: AsyncConnection) -> None:
+    """End the notices of days that are over."""
+    await connection.execute(OVER)

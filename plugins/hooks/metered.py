@@ -1,0 +1,48 @@
+"""Counting the requests of those who read outside of a delivery: triggers, watches, last looks."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.delivery.limiter import Limiter
+from handoff.delivery.purpose import Purposes, spending
+from handoff.ledger.quotas import Quota
+from hooks.ledger import LedgerHook
+
+DAY_SECONDS = 86_400.0
+
+
+class Meter:
+    """Awaited before every request of an account whose day is limited; opens the ledger when it is first needed.
+
+    :param purposes: whose requests of the day are used, the first one first.
+    """
+
+    def __init__(
+        self, account: str, quota: Quota, purposes: Purposes, ledger_conn_id: str = LedgerHook.default_conn_name
+    ) -> None:
+        self._account, self._quota, self._purposes = account, quota, purposes
+        self._ledger_conn_id = ledger_conn_id
+        self._engine: AsyncEngine | None = None
+        self._limiter: Limiter | None = None
+
+    @property
+    def pace_seconds(self) -> float:
+        """How far apart polls have to be so that their share lasts for the whole day."""
+        return DAY_SECONDS / max(1, self._quota.most("polling"))
+
+    async def __call__(self) -> None:
+        """Count one request.
+
+        :raises QuotaUsedUp: the day has none left for this. :raises LedgerError: there is no ledger to count in.
+        """
+        if self._limiter is None:
+            self._engine = await LedgerHook.open(self._ledger_conn_id, connections=1)
+            self._limiter = Limiter(self._engine, self._account, None, self._quota)
+        with spending(self._purposes):
+            await self._limiter()
+
+    async def close(self) -> None:
+        """Let go of the ledger; safe to call twice."""
+        if self._engine is not None:
+            await self._engine.dispose()

@@ -1,0 +1,1 @@
+"""Airflow notifiers: what the team is told, and how."""
