@@ -9,14 +9,15 @@ STAMP  := $(VENV)/.synced
 export PORT SANDBOX_PORT SMTP_PORT HANDOFFS_RUN
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench lock venv clean
+.PHONY: help run test lint bench chaos chaos-mutants lock venv clean
 
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Variables: ONCE=1 (run: exit after the table), SCENARIO=file.yaml (run: another world),"
 	@echo "             PORT=8080 SANDBOX_PORT=8091 SMTP_PORT=8025 (run), HANDOFFS_RUN=folder (run: its files),"
-	@echo "             ONLY=name (bench: one figure), PYTHON=python3.12 (which Python makes the environment)"
+	@echo "             STORIES=200 SEED=1 AIRFLOW=50 (chaos: how many, from which seed, one in so many in a real Airflow),"
+	@echo "             ONLY=name (bench: one figure; chaos-mutants: those so called), PYTHON=python3.12 (which Python makes the environment)"
 
 run: venv ## Run everything on this machine and watch the main job; Ctrl-C ends it
 	@exec $(BIN)/python -m launch --end-with-parent $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(SCENARIO),--scenario "$(SCENARIO)")
@@ -31,6 +32,12 @@ lint: venv ## Check style, types, and who imports whom
 
 bench: venv ## Measure, one line a figure: name, measured, bar, ok or MISS
 	@$(BIN)/python -m benchmarks $(ONLY)
+
+chaos: venv ## Play seeded stories of events, faults and kills, and check the seven promises
+	@$(BIN)/python -m chaos --stories $(or $(STORIES),200) --seed $(or $(SEED),1) --airflow $(or $(AIRFLOW),50)
+
+chaos-mutants: venv ## Plant mistakes in copies of the engine and show that stories catch them
+	@$(BIN)/python -m chaos.mutate --only "$(ONLY)"
 
 lock: $(BOOT)/bin/uv ## Resolve the newest allowed versions into requirements.lock
 	@$(BOOT)/bin/uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \

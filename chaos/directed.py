@@ -1,0 +1,137 @@
+"""Short stories, each written so that one kind of mistake cannot stay hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chaos.story import FAR, Blow, Date, Entry, Fault, Plan, Report, RuleLine, Story, Target
+
+END, LENGTH = 2.0, 120.0
+AT_END = Plan(0.0, END - LENGTH, END)
+
+
+def _people(count: int, **more: object) -> tuple[Entry, ...]:
+    return tuple(Entry(f"p{n}", f"p{n}@example.org", -600.0 + n, **more) for n in range(count))  # type: ignore[arg-type]
+
+
+def _rule(steps: Sequence[Target], **more: object) -> RuleLine:
+    values: dict[str, object] = {"id": "r0", "webinar": "A", "who": "registered", "anchor": "end", "minutes": 0}
+    return RuleLine(**(values | {"steps": tuple(steps)} | more))  # type: ignore[arg-type]
+
+
+def _story(date: Sequence[Plan], people: Sequence[Entry], *rules: RuleLine, **more: object) -> Story:
+    values: dict[str, object] = {"workers": 2, "sweep": False}
+    return Story(seed=0, dates=(Date("d0", "A", tuple(date), tuple(people)),), rules=rules, **(values | more))  # type: ignore[arg-type]
+
+
+def _edges() -> tuple[Entry, ...]:
+    """People who come and go on, just before and just after the moment, and who reach just half of the webinar."""
+    stays: list[tuple[tuple[float, float | None], ...]] = [
+        ((0.0, LENGTH),), ((0.0, LENGTH - 0.125),), ((0.0, LENGTH + 0.125),), ((LENGTH, None),), (), ((0.0, None),),
+        ((0.0, LENGTH / 2),), ((0.0, LENGTH / 2 - 0.125),), ((30.0, LENGTH / 2 + 30.0),),
+        ((50.0, LENGTH), (LENGTH, None)),
+    ]  # fmt: skip
+    people = [Entry(f"e{n}", f"e{n}@example.org", -600.0 + n, stay) for n, stay in enumerate(stays)]
+    twice = Entry("e0", "  E0@EXAMPLE.org", -300.0)
+    late = [Entry(f"late{n}", f"late{n}@example.org", at) for n, at in enumerate((END - 0.125, END, END + 0.125))]
+    return (*people, twice, *late, Entry("", "keine@", -200.0), Entry("", "", -100.0))
+
+
+ONLINE = _rule(["kt"], who="online")
+NOT_ONLINE = _rule(["ac"], id="r1", who="not_online")
+HALF_A_YEAR = Story(
+    seed=0, dates=(Date("d0", "Z0", (Plan(0.0, END, END + LENGTH),), _people(2), across_dst=True),),
+    rules=(_rule(["kt"], webinar="Z0", anchor="start"),), workers=1, sweep=False,
+)  # fmt: skip
+CANCELLED_FAR = (Plan(0.0, 2 * FAR, 2 * FAR + LENGTH), Plan(0.5, 2 * FAR, 2 * FAR + LENGTH, cancelled=True))
+MOVED_FAR = (Plan(0.0, 2 * FAR, 2 * FAR + LENGTH), Plan(0.5, 3 * FAR, 3 * FAR + LENGTH))
+UNSEEN = ((0.5, 20.0),)
+
+STORIES: dict[str, Story] = {
+    "edges": _story([AT_END], _edges(), ONLINE, NOT_ONLINE),
+    "share": _story([AT_END], _edges(), _rule(["kt"], who="attended"), _rule(["kt"], id="r1", who="not_attended")),
+    "lag": _story([AT_END], _edges(), ONLINE, NOT_ONLINE, presence_lag=0.75),
+    "zone": HALF_A_YEAR,
+    "steps": _story([AT_END], _people(6), _rule(["kt", "kt_tag", "ac", "mail"]), latency=0.05),
+    "strict": _story([AT_END], _people(8), _rule(["kt", "ac"], order="strict"), latency=0.05),
+    "doubt in a strict lane": _story(
+        [AT_END], _people(6), _rule(["mail", "kt"], order="strict"),
+        faults=(Fault(0.0, "email", "commit_then_drop", 1),),
+    ),  # fmt: skip
+    "lost answers": _story(
+        [AT_END], _people(6), _rule(["kt", "kt_tag", "ac"]),
+        faults=(Fault(0.0, "klicktipp", "commit_then_drop", 4), Fault(0.0, "activecampaign", "commit_then_drop", 4)),
+    ),  # fmt: skip
+    "lost calls": _story(
+        [AT_END], _people(6), _rule(["kt", "kt_tag", "ac"]),
+        faults=tuple(Fault(0.0, system, "drop_before_commit", 4) for system in ("klicktipp", "activecampaign")),
+    ),  # fmt: skip
+    "doubtful mails": _story(
+        [AT_END], _people(6), _rule(["mail", "kt"]), faults=(Fault(0.0, "email", "commit_then_drop", 3),)
+    ),
+    "late import": _story(
+        [AT_END], _people(12), _rule(["ac"]), bulk=2, settling=0.75,
+        faults=(Fault(0.0, "activecampaign", "commit_then_drop", 1, path="/import"),),
+    ),  # fmt: skip
+    "killed while calling": _story(
+        [AT_END], _people(6), _rule(["kt", "kt_tag"]), workers=1,
+        faults=(Fault(0.0, "klicktipp", "hang", 6, seconds=10.0),), blows=(Blow(END + 1.0, "kill", 0, 0.25),),
+    ),  # fmt: skip
+    "killed while mailing": _story(
+        [AT_END], _people(6), _rule(["mail"]), workers=1, faults=(Fault(0.0, "email", "slow", 6, seconds=1.75),),
+        blows=(Blow(END + 0.75, "kill", 0, 0.25),),
+    ),  # fmt: skip
+    "killed before its moment": _story(
+        [AT_END], _people(4), _rule(["kt"]), workers=1, blows=(Blow(END - 0.5, "kill", 0, 0.25),)
+    ),
+    "slow mails": _story(
+        [AT_END], _people(6), _rule(["mail", "kt"]), workers=3, faults=(Fault(0.0, "email", "slow", 6, seconds=1.0),)
+    ),
+    "asleep": _story(
+        [AT_END], _people(8), _rule(["kt", "kt_tag", "mail", "ac"]), workers=2, latency=0.25,
+        blows=(Blow(END + 0.375, "suspend", 0, 3.25), Blow(END + 4.25, "suspend", 1, 3.25)),
+    ),  # fmt: skip
+    "cancelled unheard": _story(
+        [AT_END, Plan(1.0, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"]),
+        dropped=((0.75, 6.0),),
+    ),  # fmt: skip
+    "cancelled on the way": _story(
+        [AT_END, Plan(END + 0.5, AT_END.start, AT_END.end, cancelled=True)], _people(6), _rule(["kt"]),
+        faults=(Fault(0.0, "klicktipp", "429", 6, retry_after=5.0),),
+    ),  # fmt: skip
+    "cancelled": _story(
+        [AT_END, Plan(0.75, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"])
+    ),
+    "moved": _story([AT_END, Plan(1.0, AT_END.start + 2, AT_END.end + 2)], _people(4), _rule(["kt"]), reports=(
+        Report(1.25, "d0", 0), Report(1.5, "d0", 1), Report(3.0, "d0", 0))),
+    "moved far": _story(
+        MOVED_FAR, _people(2), _rule(["kt"]), polls=False,
+        reports=(Report(0.5, "d0", 0), Report(1.0, "d0", 1), Report(1.5, "d0", 1)),
+    ),  # fmt: skip
+    "moved backwards": _story(
+        MOVED_FAR, _people(2), _rule(["kt"]), polls=False, reports=(Report(0.5, "d0", 1), Report(1.0, "d0", 0))
+    ),
+    "tombstone": _story(
+        CANCELLED_FAR, _people(2), _rule(["kt"]), polls=False, reports=(Report(0.5, "d0", 1), Report(1.0, "d0", 0))
+    ),
+    "told twice": _story([AT_END], _people(4), _rule(["kt", "mail"]), reports=tuple(
+        Report(at / 8, "d0", 0) for at in range(1, 32, 4))),
+    "too late": _story(
+        [Plan(0.0, -LENGTH - 90.0, -90.0)], _people(4), _rule(["kt", "mail"], late_minutes=1)
+    ),
+    "late on the way": _story(
+        [Plan(0.0, -LENGTH - 57.0, -57.0)], _people(20), _rule(["ac"], late_minutes=1), limit=3
+    ),
+    "rate": _story([AT_END], _people(30), _rule(["ac"]), limit=8),
+    "outage": _story(
+        [AT_END], _people(12), _rule(["kt", "kt_tag"]), faults=(Fault(0.0, "klicktipp", "503", 40, changing_only=True),)
+    ),
+    "poison": _story(
+        [AT_END], (*_people(4), Entry("x", "x@blocked.example", -500.5, poison=True)),
+        _rule(["kt", "mail"], order="strict"),
+    ),  # fmt: skip
+    "database killed": _story(
+        [AT_END], _people(6), _rule(["mail", "kt", "kt_tag"]), latency=0.1,
+        blows=(Blow(END + 0.25, "postgres"),), reports=(Report(1.0, "d0", 0),),
+    ),  # fmt: skip
+}  # fmt: skip

@@ -1,0 +1,324 @@
+"""The seven promises against what a story left behind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from chaos.evidence import Evidence
+from chaos.oracle import Basis, Person, audience, bases, listed_by, people
+from chaos.story import FAR, Date, RuleLine, Story
+from chaos.world import tag_of
+
+GRAIN = 0.002
+CRASHED = "an error that nobody planned for"
+AIR = 3.0
+"""A call that left in time may arrive so much later on a busy machine, whose mail server wants several answers."""
+EARLY, CLEAR = 0.05, 2.5
+KNOWN = 4.0
+"""So long after a cancellation every poll has read it, and every lane has been claimed anew."""
+ONLINE = {"online", "not_online"}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Broken:
+    """A promise that was not kept: its number in the design, and what was found."""
+
+    promise: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One rule and one date of a story, with its batch and the plan it was judged by."""
+
+    rule: RuleLine
+    date: Date
+    batch: dict[str, Any]
+    basis: Basis
+    people: tuple[Person, ...]
+
+    @property
+    def name(self) -> str:
+        """The case for people."""
+        return f"{self.rule.id} at {self.date.id}"
+
+
+def judge(story: Story, evidence: Evidence) -> list[Broken]:
+    """Return every promise that the story shows broken."""
+    return sorted(set(Judge(story, evidence).broken()))
+
+
+class Judge:
+    """Judges one story."""
+
+    def __init__(self, story: Story, evidence: Evidence) -> None:
+        self._story, self._evidence = story, evidence
+        self._cases: list[Case] = []
+
+    def broken(self) -> Iterator[Broken]:
+        """Yield what is broken; the same thing perhaps in several words."""
+        for left in self._evidence.open:
+            yield Broken(6, f"not done in good time: {left}")
+        for said in self._evidence.said:
+            if "crashed" in said:
+                yield Broken(6, f"{CRASHED}: {said['crashed']}")
+        yield from self._kept_reports()
+        yield from self._occasions()
+        for rule in self._story.rules:
+            for date in self._story.dates:
+                if rule.waits_for(date):
+                    yield from self._batch(rule, date)
+        for case in self._cases:
+            yield from self._everybody(case)
+            yield from self._in_time(case)
+            yield from self._explained(case)
+            yield from self._order(case)
+        yield from self._once()
+        yield from self._partition()
+        yield from self._lanes()
+        yield from self._rate()
+
+    def _kept_reports(self) -> Iterator[Broken]:
+        for said in self._evidence.said:
+            event = said.get("acknowledged")
+            if event and not any(
+                abs(row["changed"] - event["changed"]) < GRAIN and row["cancelled"] == event["cancelled"]
+                for row in self._evidence.rows("inbox", key=event["key"])
+            ):
+                yield Broken(1, f"an acknowledged report about {event['key']} is not in the inbox")
+
+    def _occasions(self) -> Iterator[Broken]:
+        for date in self._story.dates:
+            for row in self._evidence.rows("occasions", key=date.id):
+                same = row["cancelled"] == date.last.cancelled and (
+                    date.across_dst or abs(row["end"] - self._evidence.zero - date.last.end) < GRAIN
+                )
+                if not same:
+                    yield Broken(3, f"the ledger holds an older plan of {date.id} for the newest")
+
+    def _batch(self, rule: RuleLine, date: Date) -> Iterator[Broken]:
+        """Find the case's batch and judge what became of it as a whole."""
+        possible = list(bases(rule, date))
+        name = f"{rule.id} at {date.id}"
+        found = self._evidence.rows("batches", rule_id=rule.id, key=date.id)
+        if not found:
+            if not date.last.cancelled:
+                yield Broken(6, f"{name}: nothing was ever planned")
+            return
+        batch, zero = found[0], self._evidence.zero
+        due, state = batch["due"] - zero, batch["state"]
+        if state == "judged":
+            basis = next((b for b in possible if not b.plan.cancelled and abs(b.due - due) < GRAIN), None)
+            if basis is None:
+                yield Broken(3, f"{name}: judged for a moment at which the source said otherwise")
+            else:
+                self._cases.append(Case(rule, date, batch, basis, tuple(audience(rule, date, basis))))
+            return
+        first = possible[0]
+        if self._calm and not first.plan.cancelled and first.due + CLEAR < first.until and first.due < FAR:
+            deadline = first.due + rule.late_minutes * 60
+            if not (state == "held" and deadline < batch["judged_at"] - zero + AIR):
+                yield Broken(6, f"{name}: was due undisturbed at {first.due}, and is {state} ({batch['reason']})")
+        elif state == "held":
+            if due + rule.late_minutes * 60 > batch["judged_at"] - zero + AIR:
+                yield Broken(6, f"{name}: held though it was not late ({batch['reason']})")
+        elif state == "cancelled":
+            if not date.last.cancelled:
+                yield Broken(6, f"{name}: cancelled though the source never said so")
+        elif date.last.cancelled:
+            yield Broken(3, f"{name}: {state} though the source has cancelled it")
+        elif abs(due - rule.due(date.last)) > GRAIN:
+            yield Broken(3, f"{name}: is {state} for {due:.3f} instead of {rule.due(date.last)}")
+
+    @property
+    def _calm(self) -> bool:
+        story = self._story
+        troubled = story.blows or story.dropped or story.presence_lag or self._evidence.stalled
+        return not troubled and not any(fault.system == "webinaris" for fault in story.faults)
+
+    def _everybody(self, case: Case) -> Iterator[Broken]:
+        """Nobody lost, nobody who does not belong, everybody ended as they may."""
+        wrong = 5 if case.rule.who in ONLINE else 6
+        rows = self._evidence.rows("effects", batch_id=case.batch["id"])
+        expected = {person.email: person for person in case.people}
+        for email in sorted({row["email"] for row in rows} - set(expected)):
+            yield Broken(wrong, f"{case.name}: {email} does not belong to {case.rule.who} and was handed over")
+        for email, person in expected.items():
+            mine = [row for row in rows if row["email"] == email]
+            if sorted(row["step_no"] for row in mine) != list(range(len(case.rule.steps))):
+                yield Broken(wrong, f"{case.name}: {email} is {case.rule.who} and was lost")
+            for row in mine:
+                yield from self._ended(case, person, row, rows)
+
+    def _ended(self, case: Case, person: Person, row: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[Broken]:
+        step = case.rule.steps[row["step_no"]]
+        what = f"{case.name}: step {row['step_no']} of {person.email} is {row['state']} ({row['reason']})"
+        stopped = row["lane_held"] and any(
+            other["lane_id"] == row["lane_id"] and other["email"] == row["email"] and other["state"] == "held"
+            for other in self._evidence.rows("effects")
+        )
+        doubtful = step == "mail" and self._may_doubt
+        late = bool(row["settled_at"]) and (
+            row["settled_at"] - self._evidence.zero > case.basis.due + case.rule.late_minutes * 60 - EARLY
+        )
+        # Between the last look and the effect the source may have changed its mind.
+        changed = bool(row["settled_at"]) and row["settled_at"] - self._evidence.zero > case.basis.until
+        fine = {
+            "confirmed": True, "refused": person.poison, "skipped": person.poison or late or changed,
+            "held": doubtful or late or changed or self._after_another(row, rows), "planned": bool(stopped),
+        }.get(row["state"], False)  # fmt: skip
+        if not fine:
+            yield Broken(6, what)
+        if row["state"] in {"held", "refused", "skipped"} and not row["reason"]:
+            yield Broken(7, f"{what} without a reason")
+        if row["state"] == "confirmed" and not self._seen(case, person, row, step):
+            yield Broken(6, f"{what}, and the target knows nothing of it")
+
+    def _after_another(self, row: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
+        return any(
+            r["handoff_id"] == row["handoff_id"] and r["step_no"] < row["step_no"] and r["state"] == "held"
+            for r in rows
+        )
+
+    @property
+    def _may_doubt(self) -> bool:
+        mail = any(fault.system == "email" for fault in self._story.faults)
+        return mail or any(blow.kind != "jump" for blow in self._story.blows) or self._evidence.stalled
+
+    def _seen(self, case: Case, person: Person, row: dict[str, Any], step: str) -> bool:
+        if step == "mail":
+            return any(mail["detail"]["message_id"] == row["message_id"] for mail in self._evidence.mails)
+        return bool(self._evidence.tagged(tag_of(case.rule, row["step_no"])).get(person.email))
+
+    def _moments(self, case: Case, email: str) -> list[tuple[int, dict[str, Any]]]:
+        """Return what the sandbox saw of one handoff as ``(step, effect)``, in the order in which it took place.
+
+        Nothing for who has several dates of the rule: their effects cannot be told apart.
+        """
+        others = [other for other in self._cases if other.rule is case.rule and other is not case]
+        if any(person.email == email for other in others for person in other.people):
+            return []
+        rows = [row for row in self._evidence.rows("effects", batch_id=case.batch["id"]) if row["email"] == email]
+        found = []
+        for row in rows:
+            if case.rule.steps[row["step_no"]] == "mail":
+                seen = [m for m in self._evidence.mails if m["detail"]["message_id"] == row["message_id"]]
+            else:
+                seen = self._evidence.tagged(tag_of(case.rule, row["step_no"])).get(email, [])
+            found += [(row["step_no"], effect) for effect in seen]
+        return sorted(found, key=lambda item: int(item[1]["seq"]))
+
+    def _in_time(self, case: Case) -> Iterator[Broken]:
+        """Nothing before its moment, nothing later than ``late_after``, nothing after a readable cancellation."""
+        zero, deadline = self._evidence.zero, case.basis.due + case.rule.late_minutes * 60
+        ahead = any(blow.kind == "jump" for blow in self._story.blows)
+        for person in case.people:
+            for step, effect in self._moments(case, person.email):
+                at = effect["at"] - zero
+                if at > deadline + AIR:
+                    yield Broken(3, f"{case.name}: step {step} of {person.email} {at - deadline:.1f} s too late")
+                if self._calm and case.date.last.cancelled and at > case.date.last.since + KNOWN:
+                    yield Broken(3, f"{case.name}: step {step} of {person.email} after the cancellation was known")
+                if at < case.basis.due - EARLY and not ahead:
+                    yield Broken(3, f"{case.name}: step {step} of {person.email} before its moment")
+        read = [row["read_at"] - zero for row in self._evidence.rows("verdicts", batch_id=case.batch["id"])]
+        if read and min(read) > case.basis.until + EARLY:
+            yield Broken(3, f"{case.name}: handed over after the source had changed its mind readably")
+
+    def _explained(self, case: Case) -> Iterator[Broken]:
+        """A verdict for everybody, and a certificate that is even and right."""
+        verdicts = self._evidence.rows("verdicts", batch_id=case.batch["id"])
+        listed = listed_by(case.date, case.basis.due)
+        if len(verdicts) < listed:
+            yield Broken(7, f"{case.name}: {listed} listed by the moment and {len(verdicts)} verdicts")
+        for row in verdicts:
+            told = row["reason"] and (row["has_facts"] or not row["email"] or row["reason"] == "duplicate")
+            if not told:
+                yield Broken(7, f"{case.name}: the verdict on {row['ref']} says too little ({row['reason']})")
+        known = {row["email"] for row in verdicts}
+        for person in people(case.date):
+            if person.registered <= case.basis.due and person.email not in known:
+                yield Broken(7, f"{case.name}: no verdict on {person.email}")
+        found = self._evidence.rows("certificates", batch_id=case.batch["id"])
+        if not found:
+            yield Broken(6, f"{case.name}: no certificate")
+            return
+        paper = found[0]
+        right = paper["listed"] == paper["handled"] + sum(paper["excluded"].values()) + paper["pending"]
+        if not (paper["even"] and right and paper["listed"] >= listed):
+            yield Broken(6, f"{case.name}: the certificate is not even: {paper}, {listed} listed by the moment")
+        if paper["handled"] + paper["pending"] != len(case.people):
+            yield Broken(6, f"{case.name}: the certificate counts {paper}, {len(case.people)} belong to the audience")
+
+    def _order(self, case: Case) -> Iterator[Broken]:
+        """Steps in order; in a strict rule also people, in the order of registration."""
+        last, whom = 0, ""
+        for person in case.people:
+            moments = self._moments(case, person.email)
+            steps = [step for step, _ in moments]
+            if steps != sorted(steps):
+                yield Broken(4, f"{case.name}: steps of {person.email} in the order {steps}")
+            if case.rule.order == "strict" and moments:
+                if moments[0][1]["seq"] < last:
+                    yield Broken(4, f"{case.name}: {person.email} before {whom} was done")
+                last, whom = max(last, moments[-1][1]["seq"]), person.email
+
+    def _once(self) -> Iterator[Broken]:
+        """At most one effect for each contact and step; no mail twice, and none to who has no part in it."""
+        for rule in self._story.rules:
+            for number, step in enumerate(rule.steps):
+                entitled = Counter(person.email for case in self._cases if case.rule is rule for person in case.people)
+                if step == "mail":
+                    continue
+                for email, effects in self._evidence.tagged(tag_of(rule, number)).items():
+                    if len(effects) > entitled[email]:
+                        what = f"{rule.id}: step {number} of {email} took place {len(effects)} times"
+                        yield Broken(2 if entitled[email] else 3, f"{what} instead of {entitled[email]}")
+        for message_id, times in Counter(mail["detail"]["message_id"] for mail in self._evidence.mails).items():
+            if times > 1:
+                yield Broken(2, f"the mail {message_id} was sent {times} times")
+        entitled = Counter(
+            person.email for case in self._cases for step in case.rule.steps if step == "mail" for person in case.people
+        )
+        for email, times in Counter(mail["contact"] for mail in self._evidence.mails).items():
+            if times > entitled[email]:
+                yield Broken(2 if entitled[email] else 3, f"{email} got {times} mails instead of {entitled[email]}")
+
+    def _partition(self) -> Iterator[Broken]:
+        """Online and not_online rules of one moment: everybody registered in exactly one of them."""
+        for one in self._cases:
+            for other in self._cases:
+                pair = (one.rule.who, other.rule.who) == ("online", "not_online") and one.date is other.date
+                if pair and abs(one.batch["due"] - other.batch["due"]) < GRAIN and one.basis == other.basis:
+                    yield from self._split(one, other)
+
+    def _split(self, one: Case, other: Case) -> Iterator[Broken]:
+        handed = Counter(
+            row["email"] for case in (one, other) for row in self._evidence.rows("verdicts", batch_id=case.batch["id"])
+            if row["included"]
+        )  # fmt: skip
+        for person in people(one.date):
+            if person.registered <= one.basis.due and handed[person.email] != 1:
+                yield Broken(
+                    5, f"{one.name} and {other.rule.id}: {person.email} is in {handed[person.email]} of the two"
+                )
+
+    def _lanes(self) -> Iterator[Broken]:
+        """Rules that share a group: a contact's handoffs never mix."""
+        shared = [case for case in self._cases if case.rule.group and case.rule.order == "contact"]
+        for one in shared:
+            for other in shared:
+                if one is other or one.rule.group != other.rule.group:
+                    continue
+                for person in one.people:
+                    mine, theirs = (self._moments(case, person.email) for case in (one, other))
+                    if mine and theirs and mine[0][1]["seq"] < theirs[0][1]["seq"] < mine[-1][1]["seq"]:
+                        yield Broken(4, f"{one.name}, {other.name}: handoffs of {person.email} are mixed")
+
+    def _rate(self) -> Iterator[Broken]:
+        limit, calls = self._story.limit, self._evidence.calls.get("activecampaign")
+        if limit and calls and calls["max_per_second"] > limit * 1.2 + 3:
+            yield Broken(4, f"{calls['max_per_second']} calls in a second at a limit of {limit}")

@@ -1,0 +1,201 @@
+"""Mistakes that somebody could make in the engine: each must break a promise in some story."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One change of a file below ``plugins/``; ``original`` occurs there exactly once."""
+
+    file: str
+    original: str
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One mistake. :param stories: the directed stories that are played first, by name."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    stories: tuple[str, ...]
+
+
+def _one(name: str, file: str, original: str, replacement: str, *stories: str) -> Mutant:
+    return Mutant(name, (Edit(f"handoff/{file}", original, replacement),), stories)
+
+
+LANE_RUN, JOURNAL, LANES = "delivery/lane_run.py", "ledger/journal.py", "ledger/lanes.py"
+
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "no dedupe key: every report plans the batch again",
+        (
+            Edit(
+                "handoff/ledger/migrations/versions/0001_the_first_ledger.py",
+                'sa.UniqueConstraint("rule_id", "occasion_id", name=op.f("uq_batches_rule_id_occasion_id")),', "",
+            ),
+            Edit("handoff/ledger/batches.py", "ON CONFLICT (rule_id, occasion_id) DO NOTHING", ""),
+        ),
+        ("moved",),
+    ),
+    _one(
+        "outcome committed before the call", LANE_RUN, "return await target.send(call)",
+        'self._journal.note(Outcome(effect.id, "confirmed")); return await target.send(call)', "killed while calling",
+    ),
+    Mutant(
+        "intent committed after the call",
+        (
+            Edit(
+                f"handoff/{LANE_RUN}", "if not await self._journal.intend(effect.id) or not self._fresh():",
+                "if not self._fresh():",
+            ),
+            Edit(
+                f"handoff/{LANE_RUN}", "return await target.send(call)",
+                "proof = await target.send(call); await self._journal.intend(effect.id); return proof",
+            ),
+        ),
+        ("killed while mailing",),
+    ),
+    _one(
+        "intents may be lost by a crash of the database", JOURNAL,
+        "if group.intents:\n",
+        "if group.intents:\n            await connection.exec_driver_sql('SET synchronous_commit = off')\n",
+        "database killed",
+    ),
+    _one(
+        "lease of a lane ignored", LANES,
+        "AND (leased_until IS NULL OR leased_until < clock_timestamp())\n        ORDER BY ready_at",
+        "ORDER BY ready_at", "slow mails",
+    ),
+    _one(
+        "a dead worker's lanes are never taken up", LANES,
+        "AND (leased_until IS NULL OR leased_until < clock_timestamp())\n        ORDER BY ready_at",
+        "AND leased_until IS NULL\n        ORDER BY ready_at", "killed while calling",
+    ),
+    _one(
+        "a dead run's batches are never taken up", "ledger/batches.py",
+        "AND (leased_until IS NULL OR leased_until < clock_timestamp())))", "AND leased_until IS NULL))",
+        "killed before its moment",
+    ),
+    Mutant(
+        "fence ignored: who lost the lane goes on",
+        (
+            Edit(f"handoff/{JOURNAL}", "AND lane.lease_owner = :owner AND lane.leased_until > clock_timestamp()", ""),
+            Edit(
+                f"handoff/{JOURNAL}",
+                "AND lane.lease_owner = :owner\n      -- What was ended meanwhile, erased for instance, stays ended.\n"
+                "      AND effect.state IN ('planned', 'sending', 'unknown')", "AND :owner <> ''",
+            ),
+            Edit(f"handoff/{LANE_RUN}", "or not self._fresh():", "or False:"),
+        ),
+        ("asleep",),
+    ),
+    _one("zone ignored", "timing.py", "moment = add_days(anchor, zone,", 'moment = add_days(anchor, "UTC",', "zone"),
+    _one(
+        "tombstone dropped", "planner.py", "known = await occasions.take_over(connection, occasion)",
+        "known = None if occasion.cancelled and await occasions.latest(connection, occasion) is None "
+        "else await occasions.take_over(connection, occasion)", "tombstone",
+    ),
+    _one(
+        "settle skipped: doubtful effects are sent again", LANE_RUN, "proof = await target.seen(call)", "proof = None",
+        "lost answers",
+    ),
+    _one(
+        "settled without reading: doubtful effects count as done", LANE_RUN, "proof = await target.seen(call)",
+        "proof = {}", "lost calls",
+    ),
+    Mutant(
+        "settling time ignored",
+        (
+            Edit(
+                f"handoff/{LANE_RUN}", "too_early = target.settling_seconds - (effect.seconds_since_intent or 0.0)",
+                "too_early = 0.0",
+            ),
+            Edit("handoff/delivery/policy.py", "return max(settling_seconds, backoff", "return max(0.0, backoff"),
+        ),
+        ("late import",),
+    ),
+    _one(
+        "an unknown outcome counts as none", "delivery/policy.py", "UnknownOutcome: Treatment(Then.SETTLE",
+        "UnknownOutcome: Treatment(Then.AGAIN", "lost answers", "doubtful mails",
+    ),
+    Mutant(
+        "a doubtful mail is sent again",
+        (
+            Edit("hooks/mail_target.py", "promise = Promise.AT_MOST_ONCE", "promise = Promise.SETTLED_BY_READING"),
+            Edit(
+                "hooks/mail_target.py", 'raise UnknownOutcome(self._mailbox.account, "look for a sent e-mail", words)',
+                "return None",
+            ),
+        ),
+        ("doubtful mails",),
+    ),
+    _one(
+        "last look skipped", "delivery/moment.py", "now, roster = await _look(source, known, since)",
+        "now, roster = known, (await _look(source, known, since))[1]", "cancelled unheard",
+    ),
+    _one("cancel ignored by the planner", "planner.py", "if known.occasion.cancelled:", "if False:", "cancelled"),
+    _one(
+        "cancel ignored by effects on their way", LANE_RUN, "if effect.cancelled:", "if False:", "cancelled on the way"
+    ),
+    _one(
+        "moved occasion not moved", "planner.py", 'await batches.move(connection, row["id"], due_at)', "pass",
+        "moved", "moved far",
+    ),
+    _one(
+        "older report overwrites newer", "ledger/occasions.py", "or_(OccasionRow.changed <= occasion.changed,",
+        "or_(literal(True),", "moved backwards",
+    ),
+    _one(
+        "late_after ignored", "late.py", 'self.then != "send" and moment > meant_for + self.elapsed', "False",
+        "too late", "late on the way",
+    ),
+    _one(
+        "duplicate registration counted twice", "delivery/judging.py", "elif entry.contact_id in seen:", "elif False:",
+        "edges",
+    ),
+    _one(
+        "presence intervals closed on both ends", "audience.py", "any(joined <= moment < left",
+        "any(joined <= moment <= left", "edges",
+    ),
+    _one(
+        "presence intervals open on both ends", "audience.py", "any(joined <= moment < left",
+        "any(joined < moment < left", "edges",
+    ),
+    _one(
+        "exactly the share does not count as attended", "audience.py",
+        "watched * 100 >= length * attended_from_percent", "watched * 100 > length * attended_from_percent", "share",
+    ),
+    _one("who registers later belongs to it", "audience.py", "if registered_at > moment:", "if False:", "lag"),
+    _one(
+        "presence that has not arrived counts as absence", "delivery/moment.py",
+        "return rule.who is Audience.REGISTERED or roster.presence_until >= batch.moment", "return True", "lag",
+    ),
+    _one(
+        "order of steps ignored", LANES, "ORDER BY effect.lane_id, effect.handoff_id, effect.step_no",
+        "ORDER BY effect.lane_id, effect.handoff_id, effect.step_no DESC", "steps",
+    ),
+    _one(
+        "strict order ignored", "delivery/judging.py", 'if rule.order == "strict" else entry.contact_key',
+        "if False else entry.contact_key", "strict",
+    ),
+    _one(
+        "one doubt stops everybody in a strict lane", LANE_RUN, 'if ended.state == "held" and not self._lane.strict:',
+        'if ended.state == "held":', "doubt in a strict lane",
+    ),
+    _one("rate limit ignored", "delivery/limiter.py", "if not self._interval:", "if True:", "rate"),
+    _one(
+        "a circuit never closes", "delivery/circuit.py", "await circuits.close(connection, self.account)", "pass",
+        "outage",
+    ),
+    _one(
+        "who is left out gets no verdict", "ledger/verdicts.py", "ON CONFLICT (batch_id, ref) DO NOTHING RETURNING ref",
+        "WHERE included ON CONFLICT (batch_id, ref) DO NOTHING RETURNING ref", "edges",
+    ),
+    _one(
+        "outcomes forgotten", JOURNAL, "if group.outcomes:", "if group.outcomes and False:", "steps",
+    ),
+)  # fmt: skip
