@@ -12,6 +12,7 @@ from handoff.ledger.circuits import CREDENTIALS_SECONDS
 MOST_ATTEMPTS = 8
 """After so many attempts whose outcome was unknown and that had no effect, a person is asked."""
 FIRST_SECONDS, LONGEST_SECONDS = 1.0, 300.0
+IMPATIENT_ATTEMPTS = 2
 
 
 def backoff(attempt: int) -> float:
@@ -47,7 +48,7 @@ class Pause(Enum):
     """How long the effect's lane rests."""
 
     NONE = "not at all"
-    ASKED = "as long as the vendor asks, else as for BACKOFF"
+    ASKED = "as long as the vendor asks, else as for BACKOFF; less than a second only for the first two attempts"
     BACKOFF = "longer with every attempt, with jitter"
     SETTLING = "until the target can be read; from the third attempt on as for BACKOFF, if that is longer"
     CREDENTIALS = "until the credentials are tried again"
@@ -92,7 +93,10 @@ def pause_after(error: TargetError, attempts: int, settling_seconds: float = 0.0
     if pause is Pause.CREDENTIALS:
         return CREDENTIALS_SECONDS
     if pause is Pause.SETTLING:
-        return max(settling_seconds, backoff(attempts - 2) if attempts > 2 else 0.0)
-    if pause is Pause.ASKED and isinstance(error, RateLimited) and error.retry_after is not None:
-        return error.retry_after
+        later = attempts - IMPATIENT_ATTEMPTS
+        return max(settling_seconds, backoff(later) if later > 0 else 0.0)
+    asked = error.retry_after if isinstance(error, RateLimited) else None
+    # A vendor that asks for no time at all, again and again, must not keep a worker busy for ever.
+    if pause is Pause.ASKED and asked is not None and (asked >= FIRST_SECONDS or attempts <= IMPATIENT_ATTEMPTS):
+        return asked
     return backoff(attempts)
