@@ -70,7 +70,7 @@ ZONES = text("""
 WITHDRAW = text("""
     WITH gone AS (
         SELECT occasion_id, ref FROM handoff.registrations
-        WHERE occasion_id = :occasion_id AND read_at < :read_at AND unusable = ''
+        WHERE occasion_id = :occasion_id AND read_at < :read_at AND read_at > 'epoch' AND unusable = ''
         -- What another list is just writing is listed there.
         FOR UPDATE SKIP LOCKED
     )
