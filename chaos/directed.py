@@ -124,8 +124,9 @@ STORIES: dict[str, Story] = {
     ),
     "rate": _story([AT_END], _people(30), _rule(["ac"]), limit=8),
     "outage": _story(
-        [AT_END], _people(12), _rule(["kt", "kt_tag"]), faults=(Fault(0.0, "klicktipp", "503", 40, changing_only=True),)
-    ),
+        [AT_END], _people(12), _rule(["kt", "kt_tag"]), latency=0.02,
+        faults=(Fault(0.0, "klicktipp", "503", 1000, changing_only=False),), blows=(Blow(END + 3.0, "repair"),),
+    ),  # fmt: skip
     "poison": _story(
         [AT_END], (*_people(4), Entry("x", "x@blocked.example", -500.5, poison=True)),
         _rule(["kt", "mail"], order="strict"),

@@ -20,6 +20,7 @@ EARLY, CLEAR = 0.05, 2.5
 KNOWN = 4.0
 """So long after a cancellation every poll has read it, and every lane has been claimed anew."""
 ONLINE = {"online", "not_online"}
+VIOLENT = {"kill", "suspend", "postgres"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -186,7 +187,7 @@ class Judge:
     @property
     def _may_doubt(self) -> bool:
         mail = any(fault.system == "email" for fault in self._story.faults)
-        return mail or any(blow.kind != "jump" for blow in self._story.blows) or self._evidence.stalled
+        return mail or any(blow.kind in VIOLENT for blow in self._story.blows) or self._evidence.stalled
 
     def _seen(self, case: Case, person: Person, row: dict[str, Any], step: str) -> bool:
         if step == "mail":

@@ -186,7 +186,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "one doubt stops everybody in a strict lane", LANE_RUN, 'if ended.state == "held" and not self._lane.strict:',
         'if ended.state == "held":', "doubt in a strict lane",
     ),
-    _one("rate limit ignored", "delivery/limiter.py", "if not self._interval:", "if True:", "rate"),
+    _one("rate limit ignored", "delivery/limiter.py", "while self._interval:", "while False:", "rate"),
     _one(
         "a circuit never closes", "delivery/circuit.py", "await circuits.close(connection, self.account)", "pass",
         "outage",

@@ -129,6 +129,8 @@ class Stage:
             time.sleep(max(0.0, zero + at - time.time()))
             if isinstance(one, Fault):
                 self._order_fault(one)
+            elif one.kind == "repair":
+                self._http.delete(f"{self._url}/_sandbox/faults", timeout=10).raise_for_status()
             elif one.kind == "postgres":
                 self._kill_postgres()
             elif one.kind in {"kill", "suspend"}:

@@ -108,15 +108,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Blow:
-    """Something done to our own processes.
+    """Something done to our own processes, or the end of what was done to others.
 
     ``kill`` a worker and start it again after ``seconds``; ``suspend`` one for so long, as when its machine
     sleeps; ``postgres``: kill the database, which starts again at once; ``jump``: a worker's clock is wrong
-    by ``seconds`` from then on.
+    by ``seconds`` from then on; ``repair``: all faults of the sandbox are over.
     """
 
     at: float
-    kind: Literal["kill", "suspend", "postgres", "jump"]
+    kind: Literal["kill", "suspend", "postgres", "jump", "repair"]
     worker: int = 0
     seconds: float = 0.0
 

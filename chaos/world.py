@@ -136,7 +136,7 @@ def _step(rule: RuleLine, number: int, step: Target, rule_number: int) -> dict[s
         case "kt":
             return {"step": "klicktipp.contact", "tag": tag}
         case "kt_tag":
-            return {"step": "klicktipp.tag", "tag": tag}
+            return {"step": "klicktipp.tag", "tag": tag, "create": True}
         case "ac":
             return {"step": "activecampaign.tag", "tag": tag, "create": True}
     return {"step": "email", "template": TEMPLATES[rule_number % len(TEMPLATES)]}
