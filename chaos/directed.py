@@ -91,6 +91,12 @@ STORIES: dict[str, Story] = {
         [AT_END], _people(8), _rule(["kt", "kt_tag", "mail", "ac"]), workers=2, latency=0.25,
         blows=(Blow(END + 0.375, "suspend", 0, 3.25), Blow(END + 4.25, "suspend", 1, 3.25)),
     ),  # fmt: skip
+    "asleep while it waits for answers": _story(
+        [AT_END], _people(4), _rule(["kt"]), faults=(Fault(0.0, "klicktipp", "hang", 4, seconds=10.0),),
+        blows=(Blow(0.25, "kill", 1, END + 0.5), Blow(END + 0.5, "suspend", 0, 4.0)),
+        # It gives up waiting for the answers only then.
+        reports=(Report(END + 8.0, "d0", 0),),
+    ),  # fmt: skip
     "cancelled unheard": _story(
         [AT_END, Plan(1.0, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"]),
         dropped=((0.75, 6.0),),

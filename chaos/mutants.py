@@ -91,7 +91,7 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
             Edit(f"handoff/{LANE_RUN}", "or not self._fresh():", "or False:"),
         ),
-        ("asleep",),
+        ("asleep while it waits for answers", "asleep"),
     ),
     _one("zone ignored", "timing.py", "moment = add_days(anchor, zone,", 'moment = add_days(anchor, "UTC",', "zone"),
     _one(
