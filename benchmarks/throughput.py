@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from benchmarks.figure import Figure
 from benchmarks.ledger import fresh_ledger
 from handoff.delivery.desk import Desk, LimiterOf
+from handoff.delivery.garbage import seldom_collected
 from handoff.delivery.moment import attend, first_look
 from handoff.delivery.worker import Worker
 from handoff.ledger import batches
@@ -76,7 +77,8 @@ def _figure(count: int, bar: float) -> Figure:
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as target:
             assert target.stdin
             assert target.stdout
-            seconds = asyncio.run(_deliver(url, int(target.stdout.readline()), count))
+            with seldom_collected():
+                seconds = asyncio.run(_deliver(url, int(target.stdout.readline()), count))
             target.stdin.close()
             handed_over = json.loads(target.stdout.readline())
     once = sum(times == 1 for times in handed_over.values())

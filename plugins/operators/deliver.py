@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk
+from handoff.delivery.garbage import seldom_collected
 from handoff.delivery.gate import Gate
 from handoff.delivery.moment import attend, look_again_seconds
 from handoff.delivery.worker import Worker
@@ -41,6 +42,10 @@ class DeliverOperator(RuleOperator):
 
     async def aexecute(self, context: Context) -> None:
         """Deliver; fail at the end, naming it, if an account's credentials were not accepted."""
+        with seldom_collected():
+            await self._deliver(context)
+
+    async def _deliver(self, context: Context) -> None:
         rule, owner = Rule.model_validate(self.rule), run_owner(context)
         async with open_engine(self.ledger_conn_id, connections=6) as engine, open_desk(engine) as desk:
             gate = Gate(engine, pauses_of(context))
