@@ -9,6 +9,7 @@ from collections.abc import Callable
 from benchmarks.explain import explain_million
 from benchmarks.figure import Figure
 from benchmarks.first_effect import first_effect
+from benchmarks.last_look import last_look
 from benchmarks.parsing import parsing_100
 from benchmarks.rate_limit import rate_limit
 from benchmarks.throughput import throughput_1000, throughput_10000
@@ -18,6 +19,7 @@ MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "throughput_1000": throughput_1000,
     "throughput_10000": throughput_10000,
     "first_effect": first_effect,
+    "last_look": last_look,
     "rate_limit": rate_limit,
     "waiting_100000": waiting_100000,
     "parsing_100": parsing_100,

@@ -49,7 +49,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "intent committed after the call",
         (
             Edit(
-                f"handoff/{LANE_RUN}", "if not await self._journal.intend(effect.id) or not self._fresh():",
+                f"handoff/{LANE_RUN}", "if not await self._journal.intend(effect.id, use) or not self._fresh():",
                 "if not self._fresh():",
             ),
             Edit(
@@ -172,7 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
     _one("who registers later belongs to it", "audience.py", "if registered_at > moment:", "if False:", "lag"),
     _one(
         "presence that has not arrived counts as absence", "delivery/moment.py",
-        "return rule.who is Audience.REGISTERED or roster.presence_until >= batch.moment", "return True", "lag",
+        "return not rule.needs_presence or roster.presence_until >= batch.moment", "return True", "lag",
     ),
     _one(
         "order of steps ignored", LANES, "ORDER BY effect.lane_id, effect.handoff_id, effect.step_no",

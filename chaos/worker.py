@@ -150,7 +150,7 @@ class ChaosWorker:
 
     async def _serve(self, rule: Rule, engine: AsyncEngine) -> None:
         """Do what one run of the rule's DAG does."""
-        owner, sources = f"run/{os.getpid()}/{time.monotonic_ns()}", Sources()
+        owner, sources = f"run/{os.getpid()}/{time.monotonic_ns()}", Sources(engine)
         try:
             async with open_desk(engine) as desk:
                 await self._deliver(engine, rule, owner, sources, desk)
@@ -196,7 +196,7 @@ class ChaosWorker:
                 await batches.postpone(connection, batch.id, look_again_seconds(batch), str(error))
 
     async def _sweep(self, engine: AsyncEngine) -> None:
-        sources = Sources()
+        sources = Sources(engine)
         try:
             while True:
                 await asyncio.sleep(self._order.sweep_seconds)

@@ -72,6 +72,7 @@ def airflow_environment(settings: Settings, socket_folder: str) -> dict[str, str
         "AIRFLOW__API__HOST": HOST,
         "AIRFLOW__API__PORT": str(settings.ui_port),
         "AIRFLOW__API__BASE_URL": ui,
+        "HANDOFF_PUBLIC_URL": ui,
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(settings.logs / "tasks"),
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",

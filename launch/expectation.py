@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from handoff.audience import judge
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.delivery.desk import effect_key
 from handoff.occasion import Occasion
@@ -78,9 +77,8 @@ def due(rule: Rule, date: TrueDate) -> tuple[Occasion, datetime] | None:
 
 def _audience(rule: Rule, date: TrueDate, occasion: Occasion, moment: datetime) -> Iterator[tuple[str, datetime]]:
     """Yield the addresses of those who belong to the rule's audience, each once."""
-    start, end = occasion.anchors["start"], occasion.anchors["end"]
     for email, person in _people(date.registrations(occasion)).items():
-        if judge(person, moment, start, end, rule.who, rule.attended_from_percent).included:
+        if rule.judge(person, moment, occasion).included:
             yield email, moment
 
 

@@ -13,6 +13,7 @@ import requests
 from handoff.ledger.connect import open_ledger
 from handoff.rule import Rule
 from handoff.rule_file import load_folder
+from handoff.rule_page import dag_id
 from launch.comparison import Comparison, compare
 from launch.expectation import Wanted, expected
 from launch.settings import LaunchError
@@ -62,8 +63,8 @@ class MainJob:
         :raises LaunchError: when Airflow does not show the DAGs, or something ends by itself.
         """
         files, problems = load_folder(self._stack.settings.home / "include" / "handoffs")
-        paused = self._await_dags([f"handoff_{file.rule.id}" for file in files])
-        rules = [file.rule for file in files if f"handoff_{file.rule.id}" not in paused]
+        paused = self._await_dags([dag_id(file.rule) for file in files])
+        rules = [file.rule for file in files if dag_id(file.rule) not in paused]
         began = float(self._call("POST", "start")["started"])
         self._progress("the webinars' world begins")
         dates = list(true_dates(self._stack.scenario, began))

@@ -1,4 +1,4 @@
-"""Stand-ins for Webinaris, KlickTipp, ActiveCampaign and a mail server, on loopback.
+"""Stand-ins for Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa and a mail server, on loopback.
 
 Built from the vendors' contracts and from nothing of the plugins, so that both are checked
 against each other. See README.md here; start with ``python -m sandbox``.
@@ -9,6 +9,9 @@ from __future__ import annotations
 from sandbox.app import Sandbox
 from sandbox.credentials import (
     ACTIVECAMPAIGN_TOKEN,
+    CALLEXA_APIKEY,
+    CALLEXA_LOGIN,
+    INSIGHTLY_KEY,
     KLICKTIPP_APIKEY,
     KLICKTIPP_CUSTOMER_KEY,
     KLICKTIPP_DEVELOPER_KEY,
@@ -23,6 +26,9 @@ from sandbox.scenario import Scenario, ScenarioError, load_scenario
 
 __all__ = [
     "ACTIVECAMPAIGN_TOKEN",
+    "CALLEXA_APIKEY",
+    "CALLEXA_LOGIN",
+    "INSIGHTLY_KEY",
     "KLICKTIPP_APIKEY",
     "KLICKTIPP_CUSTOMER_KEY",
     "KLICKTIPP_DEVELOPER_KEY",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,11 +11,14 @@ from typing import Self
 from aiohttp import web
 
 from sandbox.activecampaign.vendor import ActiveCampaign
+from sandbox.callexa.vendor import Callexa
 from sandbox.calls import Calls
 from sandbox.control import SYSTEMS, Control
 from sandbox.effects import Effects
 from sandbox.faults import Faults
 from sandbox.gate import Gate
+from sandbox.insightly.vendor import Insightly
+from sandbox.insightly.webhook import post_news
 from sandbox.klicktipp.vendor import KlickTipp
 from sandbox.mail import MailRules, MailServer
 from sandbox.scenario import Scenario, load_scenario
@@ -22,6 +27,7 @@ from sandbox.world import World
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 16 * 1024 * 1024
+VENDORS = (Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa)
 
 
 class Sandbox:
@@ -30,7 +36,7 @@ class Sandbox:
     :param scenario: a scenario, the path of a scenario file, or ``None`` for the one that ships.
     :param http_port: 0 for any free port, as for ``smtp_port``.
     :param latency: seconds by which every answer is delayed.
-    :param held: keep webinar dates out of sight until ``POST /_sandbox/start``.
+    :param held: keep webinar dates, opportunities and projects out of sight until ``POST /_sandbox/start``.
     :raises ScenarioError: when the scenario file cannot be used.
     """
 
@@ -52,6 +58,7 @@ class Sandbox:
         self._ports = http_port, smtp_port
         self._mail = MailServer(MailRules(self.world, self.gate, self.faults, self.calls))
         self._runner: web.AppRunner | None = None
+        self._news: asyncio.Task[None] | None = None
 
     @property
     def http_port(self) -> int:
@@ -82,10 +89,16 @@ class Sandbox:
         except OSError:
             await self.stop()
             raise
+        self._news = asyncio.create_task(post_news(self.world))
 
     async def stop(self) -> None:
         """Stop listening and cut what is still open; safe to call twice."""
         self.world.imports.stop()
+        if self._news is not None:
+            self._news.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._news
+            self._news = None
         await self._mail.stop()
         if self._runner is not None:
             await self._runner.cleanup()
@@ -102,7 +115,7 @@ class Sandbox:
 
     def _app(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST_BODY)
-        for vendor in (Webinaris(self.world), KlickTipp(self.world), ActiveCampaign(self.world)):
+        for vendor in (kind(self.world) for kind in VENDORS):
             self.gate.open(app.router, vendor)
         Control(self.world, self.effects, self.faults, self.calls, self.gate).open(app.router)
         return app

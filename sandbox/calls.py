@@ -30,6 +30,32 @@ class SlidingSecond:
         return max(self._moments[0] + 1.0 - time.monotonic(), 0.0) if self._moments else 0.0
 
 
+class Day:
+    """How many requests a day are accepted and were; it ends at midnight UTC (assumed of every vendor)."""
+
+    def __init__(self, limit: int, used: int = 0) -> None:
+        self.limit = limit
+        self._day, self._used = _today(), used
+
+    @property
+    def used(self) -> int:
+        """Return how many were accepted today."""
+        return self._used if self._day == _today() else 0
+
+    @property
+    def left(self) -> int:
+        """Return how many more will be accepted today."""
+        return max(self.limit - self.used, 0)
+
+    def add(self) -> None:
+        """Count one more."""
+        self._used, self._day = self.used + 1, _today()
+
+
+def _today() -> int:
+    return int(time.time() // 86400)
+
+
 class Calls:
     """Counts of requests by system, path and outcome, and each system's busiest second."""
 

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, get_args
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from sandbox.callexa.control import CallexaControl
 from sandbox.calls import Calls
 from sandbox.effects import Effects
 from sandbox.exchange import json_answer
 from sandbox.faults import FaultOrder, Faults, System
 from sandbox.gate import Gate
+from sandbox.insightly.control import InsightlyControl
 from sandbox.mail_page import MailPages
+from sandbox.orders import bad_request, read_order
 from sandbox.page import index
-from sandbox.scenario import ScenarioError, load_scenario, problems
+from sandbox.scenario import ScenarioError, load_scenario
 from sandbox.state import state_of
 from sandbox.world import World
-
-Order = TypeVar("Order", bound=BaseModel)
 
 
 class LatencyOrder(BaseModel):
@@ -37,7 +37,7 @@ class LimitOrder(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    system: Literal["webinaris", "klicktipp", "activecampaign"]
+    system: Literal["webinaris", "klicktipp", "activecampaign", "insightly", "callexa"]
     per_second: Annotated[int, Field(ge=1)] | None
 
 
@@ -49,7 +49,7 @@ class StartOrder(BaseModel):
     scenario: Path | None = None
 
 
-SYSTEMS: tuple[System, ...] = ("webinaris", "klicktipp", "activecampaign", "email")
+SYSTEMS: tuple[System, ...] = get_args(System)
 
 
 class Control:
@@ -76,12 +76,14 @@ class Control:
         router.add_post("/_sandbox/limits", self.set_limit)
         router.add_post("/_sandbox/start", self.start)
         router.add_post("/_sandbox/reset", self.reset)
+        InsightlyControl(self._world, self._gate).open(router)
+        CallexaControl(self._world).open(router)
 
     async def effects(self, request: web.Request) -> web.Response:
         """``GET /_sandbox/effects[?since=SEQ][&system=]``."""
         since = request.query.get("since", "0")
         if not since.isdigit():
-            raise _bad_request(["since: must be the number of an effect"])
+            raise bad_request(["since: must be the number of an effect"])
         found = self._effects.since(int(since), request.query.get("system"))
         return json_answer({"effects": [effect.as_json() for effect in found]})
 
@@ -105,7 +107,7 @@ class Control:
 
     async def order_fault(self, request: web.Request) -> web.Response:
         """``POST /_sandbox/faults``: one more fault."""
-        self._faults.order(await _order(request, FaultOrder))
+        self._faults.order(await read_order(request, FaultOrder))
         return json_answer({"faults": self._faults.as_json()}, 201)
 
     async def lift_faults(self, _request: web.Request) -> web.Response:
@@ -119,14 +121,14 @@ class Control:
 
     async def set_latency(self, request: web.Request) -> web.Response:
         """``POST /_sandbox/latency``."""
-        order = await _order(request, LatencyOrder)
+        order = await read_order(request, LatencyOrder)
         for system in [order.system] if order.system else SYSTEMS:
             self._gate.latency[system] = order.seconds
         return json_answer({"latency": {system: self._gate.latency[system] for system in SYSTEMS}})
 
     async def set_limit(self, request: web.Request) -> web.Response:
         """``POST /_sandbox/limits``."""
-        order = await _order(request, LimitOrder)
+        order = await read_order(request, LimitOrder)
         self._gate.limit(order.system, order.per_second)
         return json_answer({"limits": self._gate.limits})
 
@@ -135,11 +137,11 @@ class Control:
 
         Faults, latency and sessions at KlickTipp stay.
         """
-        order = await _order(request, StartOrder)
+        order = await read_order(request, StartOrder)
         try:
             scenario = load_scenario(order.scenario) if order.scenario else None
         except ScenarioError as error:
-            raise _bad_request(str(error).splitlines()) from error
+            raise bad_request(str(error).splitlines()) from error
         self._begin(scenario is not None)
         self._world.build(scenario)
         self._gate.set_limits(self._world.scenario)
@@ -158,19 +160,3 @@ class Control:
         self._calls.clear()
         if log_out:
             self._world.logins.forget()
-
-
-async def _order(request: web.Request, form: type[Order]) -> Order:
-    """Return the body as an order.
-
-    :raises HTTPBadRequest: with one line for each wrong field.
-    """
-    try:
-        return form.model_validate_json(await request.read() or b"{}")
-    except ValidationError as error:
-        raise _bad_request(problems(error)) from error
-
-
-def _bad_request(lines: list[str]) -> web.HTTPBadRequest:
-    text = json.dumps({"errors": lines}, ensure_ascii=False)
-    return web.HTTPBadRequest(text=text, content_type="application/json")

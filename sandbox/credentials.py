@@ -16,5 +16,10 @@ KLICKTIPP_APIKEY = "sandbox-listbuilding-key"
 
 ACTIVECAMPAIGN_TOKEN = "activecampaign-sandbox-token"  # noqa: S105
 
+INSIGHTLY_KEY = "1f0c7a52-5b1d-4c8e-9a77-sandbox00key"
+"""API key of Insightly, the user name of HTTP Basic; the password is empty."""
+CALLEXA_LOGIN = "sandbox@example.org"
+CALLEXA_APIKEY = "callexa-sandbox-apikey"
+
 SMTP_USER = "sandbox"
 SMTP_PASSWORD = "smtp-sandbox"  # noqa: S105

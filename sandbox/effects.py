@@ -14,7 +14,7 @@ class Effect:
 
     :param seq: counts from 1 and is never used twice, not even after :meth:`Effects.clear`.
     :param at: unix seconds.
-    :param system: ``webinaris``, ``klicktipp``, ``activecampaign`` or ``email``.
+    :param system: e.g. ``webinaris``, ``klicktipp``, ``email``.
     :param action: what took place, e.g. ``tag``, ``contact``, ``mail``.
     :param contact: the contact's address in lower case; empty when the action concerns nobody.
     """

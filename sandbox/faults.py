@@ -7,9 +7,20 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-System = Literal["webinaris", "klicktipp", "activecampaign", "email"]
+System = Literal["webinaris", "klicktipp", "activecampaign", "email", "insightly", "callexa"]
 Kind = Literal[
-    "commit_then_drop", "drop_before_commit", "hang", "500", "503", "429", "malformed", "html", "empty", "slow"
+    "commit_then_drop",
+    "drop_before_commit",
+    "hang",
+    "400",
+    "403",
+    "500",
+    "503",
+    "429",
+    "malformed",
+    "html",
+    "empty",
+    "slow",
 ]
 Stage = Literal["before", "after"]
 
@@ -44,8 +55,8 @@ class FaultOrder(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if self.system == "email" and self.fault in {"malformed", "html", "empty"}:
-            raise ValueError(f"{self.fault!r} is about HTTP bodies; 'email' has none")
+        if self.system == "email" and self.fault in {"malformed", "html", "empty", "400", "403"}:
+            raise ValueError(f"{self.fault!r} is about HTTP; 'email' has none")
         if self.retry_after is not None and self.fault != "429":
             raise ValueError("retry_after belongs to the fault '429'")
         if self.commit and self.fault != "hang":

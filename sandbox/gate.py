@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from sandbox.calls import Calls, SlidingSecond
+from sandbox.calls import Calls, Day, SlidingSecond
 from sandbox.exchange import Call, Refusal, Route, UnreadableBody, Vendor
 from sandbox.faults import FaultOrder, Faults
 from sandbox.scenario import Scenario
@@ -19,7 +19,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAINTENANCE = "<!DOCTYPE html><html><head><title>Wartung</title></head><body><h1>Wartungsarbeiten</h1></body></html>"
 USELESS_BODIES = {"malformed": ('{"id": 1, "tru', "application/json"), "html": (MAINTENANCE, "text/html"),
                   "empty": ("", "application/json")}  # fmt: skip
-FAILURES = {"500": "Internal Server Error", "503": "Service Unavailable", "429": "Too Many Requests"}
+FAILURES = {"400": "Bad Request", "403": "Forbidden", "500": "Internal Server Error", "503": "Service Unavailable",
+            "429": "Too Many Requests"}  # fmt: skip
 
 
 class Gate:
@@ -32,6 +33,7 @@ class Gate:
         """Seconds by which each system's answers are delayed."""
         self.limits: dict[str, int] = {}
         """Requests accepted in any one second by system; systems left out have no limit."""
+        self._days: dict[str, Day] = {}
         self._windows: defaultdict[str, SlidingSecond] = defaultdict(SlidingSecond)
 
     def open(self, router: web.UrlDispatcher, vendor: Vendor) -> None:
@@ -47,6 +49,9 @@ class Gate:
         self.limit("webinaris", scenario.webinaris.per_second)
         self.limit("klicktipp", scenario.klicktipp.per_second)
         self.limit("activecampaign", scenario.activecampaign.per_second)
+        self.limit("insightly", scenario.insightly.per_second)
+        self.limit("callexa", scenario.callexa.per_second)
+        self.limit_day("insightly", scenario.insightly.per_day, 0)
 
     def limit(self, system: str, per_second: int | None) -> None:
         """Accept at most so many requests in any one second; ``None`` for any number."""
@@ -54,6 +59,21 @@ class Gate:
             self.limits.pop(system, None)
         else:
             self.limits[system] = per_second
+
+    def limit_day(self, system: str, per_day: int | None, used: int | None = None) -> None:
+        """Accept at most so many requests a day, of which ``used`` have been; ``None`` for as many as have been.
+
+        :param per_day: ``None`` for any number.
+        """
+        used = self.used_today(system) if used is None else used
+        if per_day is None:
+            self._days.pop(system, None)
+        else:
+            self._days[system] = Day(per_day, used)
+
+    def used_today(self, system: str) -> int:
+        """Return how many requests were accepted today, 0 for a system without a limit."""
+        return self._days[system].used if system in self._days else 0
 
     def _handler(self, vendor: Vendor, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -82,19 +102,26 @@ class Gate:
         return await _spoil(fault, response, request)
 
     def _limited(self, vendor: Vendor) -> web.Response | None:
-        """Take a place in the system's second, or return the 429 when it is full."""
-        limit = self.limits.get(vendor.system)
-        if limit is None:
-            return None
-        window = self._windows[vendor.system]
-        if window.count() < limit:
+        """Take a place in the system's second and day, or return the 429 when one of them is full."""
+        limit, day, window = self.limits.get(vendor.system), self._days.get(vendor.system), None
+        if limit is not None:
+            window = self._windows[vendor.system]
+            if window.count() >= limit:
+                response = vendor.trouble(429, "Too Many Requests")
+                response.headers["Retry-After"] = str(max(1, math.ceil(window.seconds_until_free())))
+                return response
+        if day is not None:
+            if not day.left:
+                return vendor.trouble(429, "Too Many Requests")
+            day.add()
+        if window is not None:
             window.add()
-            return None
-        response = vendor.trouble(429, "Too Many Requests")
-        response.headers["Retry-After"] = str(max(1, math.ceil(window.seconds_until_free())))
-        return response
+        return None
 
     def _rate_headers(self, system: str) -> dict[str, str]:
+        """Return what is left: of the day where there is a daily limit (Insightly's way), else of the second."""
+        if (day := self._days.get(system)) is not None:
+            return {"X-RateLimit-Limit": str(day.limit), "X-RateLimit-Remaining": str(day.left)}
         limit = self.limits.get(system)
         if limit is None:
             return {}

@@ -34,12 +34,17 @@ def make_registrants(order: GenerateModel, length: float) -> Iterator[Registrant
     for index, kind in enumerate(kinds, start=1):
         first, last = chance.choice(FIRST_NAMES), chance.choice(LAST_NAMES)
         yield RegistrantModel(
-            email=f"{first}.{last}.{index}@{order.domain}".lower().translate(_ASCII),
+            email=ascii_text(f"{first}.{last}.{index}@{order.domain}"),
             firstname=first,
             lastname=last,
             registered=order.registered + index * 0.001,
             presence=_stays(kind, length, chance),
         )
+
+
+def ascii_text(text: str) -> str:
+    """Return a German name as it stands in an address: lower case, without umlauts."""
+    return text.lower().translate(_ASCII)
 
 
 def _stays(kind: str, length: float, chance: random.Random) -> tuple[tuple[float, float], ...]:

@@ -10,6 +10,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sandbox.scenario_accounts import ActiveCampaignModel, EmailModel, KlickTippModel, WebinarisModel
+from sandbox.scenario_callexa import CallexaModel
+from sandbox.scenario_insightly import InsightlyModel
 from sandbox.scenario_model import Model
 from sandbox.scenario_webinars import WebinarModel
 
@@ -27,6 +29,8 @@ class Scenario(Model):
     klicktipp: KlickTippModel = KlickTippModel()
     activecampaign: ActiveCampaignModel = ActiveCampaignModel()
     email: EmailModel = EmailModel()
+    insightly: InsightlyModel = InsightlyModel()
+    callexa: CallexaModel = CallexaModel()
     webinars: tuple[WebinarModel, ...] = ()
 
     @model_validator(mode="after")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from sandbox.activecampaign.account import ActiveCampaignAccount
+from sandbox.callexa.account import CallexaAccount, answer_object, recipient_object
+from sandbox.insightly.account import InsightlyAccount
+from sandbox.insightly.kinds import CONTACT, NOTE, PARENTS
 from sandbox.klicktipp.account import KlickTippAccount
 from sandbox.webinaris.account import WebinarDate
 from sandbox.world import World
 
+MOST_RECORDS = 1000
+"""So many of each kind are shown of an Insightly account."""
+
 
 def state_of(world: World) -> dict[str, Any]:
-    """Return contacts by address with their tags by name, webinar dates with who is listed, and mails."""
+    """Return contacts with tags by name, webinar dates with who is listed, CRM records, queues, and mails."""
     return {
         "klicktipp": {"contacts": _klicktipp(world.klicktipp), "tags": list(world.klicktipp.tag_names)},
         "activecampaign": {
@@ -20,6 +27,8 @@ def state_of(world: World) -> dict[str, Any]:
         },
         "webinaris": {"dates": {date.id: _date(date, world) for date in world.webinaris.dates.values()}},
         "email": {"mails": len(world.mailbox.mails)},
+        "insightly": _insightly(world.insightly),
+        "callexa": _callexa(world.callexa),
     }
 
 
@@ -53,3 +62,34 @@ def _date(date: WebinarDate, world: World) -> dict[str, Any]:
     shown = date.as_json(world.clock.now())
     people = [{"id": one.id, "email": one.email, "active": one.active} for one in date.participants]
     return {**shown, "participants": people}
+
+
+def _insightly(account: InsightlyAccount) -> dict[str, Any]:
+    account.catch_up()
+    report: dict[str, Any] = {}
+    for kind in PARENTS:
+        table = account.table(kind)
+        report[f"{kind.plural.lower()}_count"] = len(table)
+        report[kind.plural.lower()] = {
+            str(one.id): {
+                "state": one.state,
+                "email": one.fields.get("EMAIL_ADDRESS"),
+                "tags": list(one.tags),
+                "contacts": one.linked(CONTACT.name),
+                "notes": [note.id for note in account.notes(one)],
+            }
+            for one in islice(table, MOST_RECORDS)
+        }
+    report["notes"] = {str(note.id): note.fields for note in islice(account.table(NOTE), MOST_RECORDS)}
+    return report
+
+
+def _callexa(account: CallexaAccount) -> dict[str, Any]:
+    now = account.now()
+    return {
+        survey.id: {
+            "recipients": [recipient_object(one, now) for one in survey.recipients.values()],
+            "answers": [answer_object(one) for one in account.answers(survey)],
+        }
+        for survey in account.surveys.values()
+    }

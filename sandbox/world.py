@@ -5,8 +5,12 @@ from __future__ import annotations
 from sandbox.activecampaign.account import ActiveCampaignAccount, Field
 from sandbox.activecampaign.bulk_import import BulkImport
 from sandbox.addresses import normal_address
+from sandbox.callexa.account import CallexaAccount
+from sandbox.callexa.set_up import callexa_account
 from sandbox.clock import Clock
 from sandbox.effects import Effects
+from sandbox.insightly.account import InsightlyAccount
+from sandbox.insightly.set_up import insightly_account
 from sandbox.klicktipp.account import STATUS_FILTERS, KlickTippAccount, ListbuildingKey, OptIn
 from sandbox.klicktipp.login import KlickTippLogin
 from sandbox.mailbox import Mailbox
@@ -19,7 +23,7 @@ from sandbox.webinaris.account import Plan, Stay, Webinar, WebinarDate, Webinari
 class World:
     """What the vendors know. Building it again replaces everything but the sessions at KlickTipp.
 
-    :param held: keep webinar dates out of sight until :meth:`build` is called again.
+    :param held: keep webinar dates, opportunities and projects out of sight until :meth:`build` is called again.
     """
 
     scenario: Scenario
@@ -28,6 +32,8 @@ class World:
     activecampaign: ActiveCampaignAccount
     imports: BulkImport
     mailbox: Mailbox
+    insightly: InsightlyAccount
+    callexa: CallexaAccount
 
     def __init__(self, scenario: Scenario, effects: Effects, *, held: bool = False) -> None:
         self._effects = effects
@@ -49,6 +55,8 @@ class World:
         self.activecampaign = _activecampaign(scenario, self._effects)
         self.imports = BulkImport(self.activecampaign, scenario.activecampaign.bulk_import_seconds)
         self.mailbox = Mailbox(self._effects)
+        self.insightly = insightly_account(scenario.insightly, self._effects, self.clock, listed)
+        self.callexa = callexa_account(scenario.callexa, self._effects, self.clock)
 
 
 def _webinaris(scenario: Scenario, effects: Effects, clock: Clock, listed: bool) -> WebinarisAccount:

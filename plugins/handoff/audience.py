@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from handoff.occasion import Occasion
 from handoff.registration import Registration
 from handoff.timing import Language
 
@@ -98,6 +99,15 @@ def judge(
         return Judgement(False, "registered_later", facts)
     found = _found(who, online, attended)
     return Judgement(found == who, found.value, facts)
+
+
+def listed(reason: str, moment: datetime, occasion: Occasion) -> Judgement:
+    """Judge somebody who belongs to the audience because the source lists them.
+
+    :param moment: aware, kept among the facts like the occasion's anchors (ISO 8601, UTC).
+    """
+    facts: dict[str, object] = {name: _utc(anchor).isoformat() for name, anchor in occasion.anchors.items()}
+    return Judgement(True, reason, {"moment": _utc(moment).isoformat()} | facts)
 
 
 def _found(who: Audience, online: bool, attended: bool) -> Audience:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from handoff.messages import Templates
@@ -12,10 +12,11 @@ from handoff.rule_document import Document, Location
 from handoff.rule_errors import problem_at
 from handoff.rule_file import RuleFile, load_paths
 from handoff.rule_problem import RuleProblem
-from handoff.steps import Email, Step
+from handoff.steps import Email, Step, Survey
+from handoff.survey_mail import survey_variables
 from handoff.template_check import check_text
 
-CheckMessage = Callable[[str, tuple[str, ...]], list[str]]
+CheckMessage = Callable[[str, tuple[str, ...], bool], list[str]]
 CheckText = Callable[[str], list[str]]
 
 
@@ -38,7 +39,7 @@ def lint(paths: Sequence[Path], templates: Path) -> Report:
     """
     files, problems = load_paths(paths)
     # Many rules name the same templates: each is checked once.
-    message, small = cache(Templates(templates).check), cache(check_text)
+    message, small = cache(partial(_check_message, Templates(templates))), cache(check_text)
     in_templates = [problem for file in files for problem in _check_templates(file, message, small)]
     return Report(tuple(files), (*problems, *in_templates))
 
@@ -55,10 +56,15 @@ def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) ->
             yield problem_at(file.path, document, location, what=words)
 
 
+def _check_message(templates: Templates, name: str, languages: tuple[str, ...], survey: bool) -> list[str]:
+    return templates.check(name, languages, survey_variables() if survey else {})
+
+
 def _step_problems(step: Step, message: CheckMessage, small: CheckText) -> Iterable[tuple[Location, str]]:
-    if isinstance(step, Email):
+    if isinstance(step, Email | Survey):
         languages = ("de", "en") if step.language == "contact" else (step.language,)
-        yield from ((("template",), words) for words in message(step.template, languages))
+        words_of = message(step.template, languages, isinstance(step, Survey))
+        yield from ((("template",), words) for words in words_of)
     fields: dict[str, str] = getattr(step, "fields", {})
     for name, template in fields.items():
         yield from ((("fields", name), words) for words in small(template))

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import css_inline
 from jinja2 import Template
 
 from handoff.errors import TemplateError
+from handoff.links import Links
 from handoff.template_check import check_source, references, samples
 from handoff.templates import Variables, did_you_mean, environment, error_of
 
 DEFAULT_LANGUAGE = "de"
-RENDERED = ("language", "subject")
+RENDERED = ("language", "subject", "unsubscribe_url")
 """Names that a message's own files may use besides those of every template."""
 
 
@@ -40,10 +42,11 @@ class Templates:
     """The messages in one folder. Files are read once per instance.
 
     :param folder: where the templates are, e.g. ``include/templates``.
+    :param links: makes the links in them that lead back here; ``None`` where nothing is sent that needs one.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, links: Links | None = None) -> None:
+        self.folder, self.links = folder, links
         self._env = environment(folder)
         # No file and no network beyond the template itself: a link to a stylesheet stays a link.
         self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True, keep_link_tags=True)
@@ -55,26 +58,31 @@ class Templates:
     def render(self, name: str, language: str, variables: Variables) -> Message:
         """Render a message in the first language that has it: ``language``, the rule's, German.
 
-        :param variables: see :func:`handoff.templates.variables_of`.
+        :param variables: see :func:`handoff.templates.variables_of`; also ``unsubscribe_url``, empty unless given.
         :raises TemplateError: naming file, line and what is wrong; never a contact's data.
         """
         language = self._language(name, language, variables["rule"].language)
-        known: dict[str, Any] = {**variables, "language": language}
+        known: dict[str, Any] = {"unsubscribe_url": "", **variables, "language": language}
         text_file = f"{name}.{language}.txt.j2"
         known["subject"] = self._subject(text_file, known)
         text = self._render(text_file, known)
         html = self._render(f"{name}.{language}.html.j2", known)
         return Message(known["subject"], self._inliner.inline(html), text.strip() + "\n", language)
 
-    def check(self, name: str, languages: tuple[str, ...] = ("de", "en")) -> list[str]:
-        """Return the problems of a message without sending it, one sentence each; empty when it is sound."""
+    def check(
+        self, name: str, languages: tuple[str, ...] = ("de", "en"), given: Variables = MappingProxyType({})
+    ) -> list[str]:
+        """Return the problems of a message without sending it, one sentence each; empty when it is sound.
+
+        :param given: samples of what this message may use besides the names of every message.
+        """
         if name not in self.names():
             return [f"template {name!r} is missing in {self.folder.name}{did_you_mean(name, self.names())}"]
         files = [f"{name}.{language}.{kind}.j2" for language in languages for kind in ("html", "txt")]
-        problems = [problem for file in files for problem in self._check_file(file, set())]
-        return list(dict.fromkeys(problems)) or self._dry_run(name, languages)
+        problems = [problem for file in files for problem in self._check_file(file, set(), tuple(given))]
+        return list(dict.fromkeys(problems)) or self._dry_run(name, languages, given)
 
-    def _check_file(self, file: str, visited: set[str]) -> list[str]:
+    def _check_file(self, file: str, visited: set[str], given: tuple[str, ...]) -> list[str]:
         if file in visited:
             return []
         visited.add(file)
@@ -82,17 +90,18 @@ class Templates:
         if not path.is_file():
             return [f"{file}: missing in {self.folder.name}"]
         source = path.read_text("utf-8")
-        problems = check_source(self._env, source, file, RENDERED)
+        problems = check_source(self._env, source, file, RENDERED + given)
         if problems:
             return problems
-        return [problem for other in references(self._env, source) for problem in self._check_file(other, visited)]
+        others = references(self._env, source)
+        return [problem for other in others for problem in self._check_file(other, visited, given)]
 
-    def _dry_run(self, name: str, languages: tuple[str, ...]) -> list[str]:
+    def _dry_run(self, name: str, languages: tuple[str, ...], given: Variables) -> list[str]:
         problems = []
         for language in languages:
-            for variables in samples():
+            for variables in (*samples(), samples()[0] | {"unsubscribe_url": "https://example.org/unsubscribe"}):
                 try:
-                    self.render(name, language, variables)
+                    self.render(name, language, {**variables, **given})
                 except TemplateError as error:
                     problems.append(str(error))
         return list(dict.fromkeys(problems))

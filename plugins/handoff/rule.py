@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Literal, Self
+from abc import abstractmethod
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 from pydantic_core import PydanticCustomError
 
 from handoff.again import Again
-from handoff.audience import DEFAULT_ATTENDED_FROM_PERCENT, Audience
+from handoff.audience import Judgement
 from handoff.late import LateAfter
 from handoff.occasion import Occasion
+from handoff.registration import Registration
 from handoff.steps import AnyStep
 from handoff.timing import Language, When
 from handoff.windows import Window
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$", max_length=100)]
 Text = Annotated[str, Field(min_length=1, max_length=250)]
+Purpose = Literal["service", "survey", "marketing"]
+LegalBasis = Literal["consent", "existing_customer"]
 
 _PRESENTATION = {"description", "tags", "owner", "docs"}
 
 
 class Rule(BaseModel):
-    """When something happens, who is handed over, and what is done in which order."""
+    """When something happens, who is handed over, and what is done in which order.
+
+    Each source has its own kind of rule (see :mod:`handoff.rule_kinds`), which says what may be waited
+    for and who is meant. Validating this class makes a rule of the kind that ``source`` names.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, title="Handoff rule")
+
+    anchors: ClassVar[tuple[str, ...]] = ()
+    """The moments of the source's occasions that ``when`` may count from."""
+    needs_presence: ClassVar[bool] = False
+    """Whether the source must have reported up to the moment before anybody can be judged."""
 
     id: Slug = Field(
         description="Name of the rule for ever: small letters, digits, _ and -; its DAG is named after it",
@@ -38,9 +52,8 @@ class Rule(BaseModel):
     owner: Text = Field(default="handoffs", description="Who answers for the rule (verantwortlich)")
     docs: str = Field(default="", description="Markdown shown on the DAG's page (Hinweise)")
 
-    source: Literal["webinaris"] = Field(default="webinaris", description="The system in which it happens (Quelle)")
-    conn_id: Text = Field(default="webinaris_default", description="Airflow connection of the source account")
-    webinars: tuple[Text, ...] = Field(default=(), description="Webinar ids; empty: all webinars, also future ones")
+    source: str = Field(description="The system in which it happens (Quelle)")
+    conn_id: Text = Field(description="Airflow connection of the source account")
 
     when: When = Field(
         description="Moment of the handover (Zeitpunkt): so long before or after the start or end",
@@ -72,17 +85,17 @@ class Rule(BaseModel):
         "or again after so many days (erneut)",
         examples=[{"days": 90}],
     )
-    who: Audience = Field(
-        description="Who is handed over (für wen)",
-        examples=["attended"],
-        json_schema_extra={"enumDescriptions": [audience.label("de") for audience in Audience]},
+    purpose: Purpose = Field(
+        default="service",
+        exclude_if=lambda purpose: purpose == "service",
+        description="What its messages are for: service (Standard), survey (Befragung) or marketing (Werbung); "
+        "a survey mail is advertising in German law",
     )
-    attended_from_percent: int = Field(
-        default=DEFAULT_ATTENDED_FROM_PERCENT,
-        ge=1,
-        le=100,
-        strict=True,
-        description="Share of the webinar from which on somebody counts as attended (Teilnehmer ab ... %)",
+    legal_basis: LegalBasis | None = Field(
+        default=None,
+        exclude_if=lambda basis: basis is None,
+        description="Why survey and marketing messages may be sent: consent (Einwilligung) or existing_customer "
+        "(Bestandskunde, with objection notice)",
     )
 
     order: Literal["contact", "strict"] = Field(
@@ -101,6 +114,37 @@ class Rule(BaseModel):
         examples=[[{"step": "klicktipp.tag", "tag": "Webinar besucht"}]],
     )
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_its_kind(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if cls is not Rule or isinstance(data, Rule):
+            return handler(data)
+        # The kinds are rules, so their modules import this one.
+        from handoff.rule_kinds import kind_of
+
+        return kind_of(data).model_validate(data)  # type: ignore[return-value]
+
+    @model_validator(mode="after")
+    def _counts_from_an_anchor_of_its_source(self) -> Self:
+        if self.when.anchor not in self.anchors:
+            what = f"{self.when.anchor} is no moment of the source {self.source}"
+            words = {"right": f"count from one of: {', '.join(self.anchors)}", "at": ("when",)}
+            raise PydanticCustomError("wrong_anchor", what, words)  # type: ignore[arg-type]
+        return self
+
+    @model_validator(mode="after")
+    def _may_write(self) -> Self:
+        if self.purpose != "service" and self.legal_basis is None:
+            what = f"a rule with the purpose {self.purpose} names no legal basis"
+            right = "add legal_basis: consent, or existing_customer when the objection notice was given"
+            raise PydanticCustomError("no_legal_basis", what, {"right": right, "at": ("purpose",)})  # type: ignore[arg-type]
+        asking = next((number for number, step in enumerate(self.steps) if step.asks), None)
+        if self.purpose == "service" and asking is not None:
+            what = "a survey is advertising in German law (BGH VI ZR 225/17) and cannot be sent as service"
+            right = "add purpose: survey and its legal_basis"
+            raise PydanticCustomError("survey_as_service", what, {"right": right, "at": ("steps", asking)})
+        return self
+
     @model_validator(mode="after")
     def _has_what_the_window_is_for(self) -> Self:
         if self.window and not any(step.to_person for step in self.steps):
@@ -110,12 +154,31 @@ class Rule(BaseModel):
         return self
 
     def matches(self, occasion: Occasion) -> bool:
-        """Whether the rule waits for such an occasion: its source account, webinar and anchor."""
+        """Whether the rule waits for such an occasion: its source account, what it selects, and its anchor."""
         return (
             (occasion.source, occasion.account) == (self.source, self.conn_id)
-            and (not self.webinars or occasion.series in self.webinars)
             and self.when.anchor in occasion.anchors
+            and self.selects(occasion)
         )
+
+    @abstractmethod
+    def selects(self, occasion: Occasion) -> bool:
+        """Whether an occasion of the rule's account is one that it waits for."""
+
+    @abstractmethod
+    def judge(self, person: Registration, moment: datetime, occasion: Occasion) -> Judgement:
+        """Judge whether somebody listed for an occasion is handed over.
+
+        :param moment: aware: what counts is what was so at this moment.
+        """
+
+    @abstractmethod
+    def audience(self) -> str:
+        """Return who is handed over, for people, German terms beside the English."""
+
+    @abstractmethod
+    def selection(self) -> tuple[str, str]:
+        """Return what the rule waits for, for people: a heading and what is selected."""
 
     def window_of(self, step_no: int) -> Window | None:
         """Return the window of a step (from 0): its own, else the rule's if it writes to a person."""

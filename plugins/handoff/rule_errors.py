@@ -18,6 +18,7 @@ from handoff.audience import Audience
 from handoff.public_holidays import STATES
 from handoff.rule import Rule
 from handoff.rule_document import Document, Location
+from handoff.rule_kinds import kind_of
 from handoff.rule_problem import RuleProblem, nearest, printable
 from handoff.steps import AnyStep
 from handoff.windows import WEEKDAYS
@@ -87,7 +88,8 @@ class _Finding:
 
 def explain(error: ValidationError, document: Document, path: Path) -> list[RuleProblem]:
     """Return a problem for every finding, in the order of the file."""
-    findings = [_finding(details) for details in error.errors(include_url=False) if not _is_echo(details)]
+    kind = _kind(document.data)
+    findings = [_finding(details, kind) for details in error.errors(include_url=False) if not _is_echo(details)]
     problems = [_problem(finding, document, path) for finding in findings]
     misspelt = {
         _sibling(problem.field, problem.did_you_mean) for problem in problems if "unknown field" in problem.what
@@ -124,18 +126,25 @@ def _is_echo(details: ErrorDetails) -> bool:
     )
 
 
-def _finding(details: ErrorDetails) -> _Finding:
-    location, model = _place((*details["loc"], *details.get("ctx", {}).get("at", ())))
+def _kind(data: Any) -> type[Rule]:
+    try:
+        return kind_of(data)
+    except ValidationError:
+        return Rule
+
+
+def _finding(details: ErrorDetails, rule: type[Rule]) -> _Finding:
+    location, model = _place((*details["loc"], *details.get("ctx", {}).get("at", ())), rule)
     return _Finding(details["type"], details["msg"], details["input"], details.get("ctx", {}), location, model)
 
 
-def _place(loc: Location) -> tuple[Location, type[BaseModel]]:
+def _place(loc: Location, rule: type[Rule]) -> tuple[Location, type[BaseModel]]:
     # In a union the validator names the chosen form after the field; the file has no such key.
     if loc[:1] == ("steps",) and len(loc) > 2:
         return (*loc[:2], *loc[3:]), _inner(STEPS[str(loc[2])], loc[3:])
     if loc[:1] == ("again",) and len(loc) > 1:
         return (*loc[:1], *loc[2:]), AfterDays
-    return loc, _inner(Rule, loc)
+    return loc, _inner(rule, loc)
 
 
 def _inner(model: type[BaseModel], loc: Location) -> type[BaseModel]:
@@ -231,6 +240,11 @@ _WORDS: Mapping[str, Callable[[_Finding], Words]] = {
     "no_time_of_day": _own_words,
     "never_open": _own_words,
     "window_for_nothing": _own_words,
+    "wrong_anchor": _own_words,
+    "holidays_for_nothing": _own_words,
+    "no_legal_basis": _own_words,
+    "survey_as_service": _own_words,
+    "waits_for_nothing": _own_words,
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 
 from handoff import again
-from handoff.audience import Audience
 from handoff.rule import Rule
 from handoff.steps import Step
 
@@ -41,17 +40,10 @@ def moment(rule: Rule) -> str:
     return f"{rule.when.describe('en')} ({rule.when.describe('de')})"
 
 
-def audience(rule: Rule) -> str:
-    """Return who is handed over, e.g. ``"attended (Teilgenommen), from 50 % of the webinar on"``."""
-    attendance = {Audience.ATTENDED, Audience.NOT_ATTENDED}
-    share = f", from {rule.attended_from_percent} % of the webinar on" if rule.who in attendance else ""
-    return f"{rule.who.label('en')} ({rule.who.label('de')}){share}"
-
-
 def flow(rule: Rule) -> str:
     """Return the rule as a small picture of characters, one line a step, from moment to last step."""
     name_width, digits = max(len(step.step) for step in rule.steps), len(str(len(rule.steps)))
-    lines = [f"\u25cf {moment(rule)}", f"\u2502 {audience(rule)}"]
+    lines = [f"\u25cf {moment(rule)}", f"\u2502 {rule.audience()}"]
     for number, step in enumerate(rule.steps, start=1):
         words = " ".join(told(rule, number - 1).split())
         lines.append(f"\u25bc {number:>{digits}}. {step.step:<{name_width}}  {words}".rstrip())
@@ -61,8 +53,8 @@ def flow(rule: Rule) -> str:
 def _facts(rule: Rule) -> list[tuple[str, ...]]:
     return [
         ("When (Zeitpunkt)", moment(rule)),
-        ("Who (f\u00fcr wen)", audience(rule)),
-        ("Webinars", ", ".join(rule.webinars) or "all, also future ones (alle)"),
+        ("Who (f\u00fcr wen)", rule.audience()),
+        rule.selection(),
         ("Order (Reihenfolge)", ORDERS[rule.order]),
         ("Late (versp\u00e4tet)", f"{rule.late_after.describe('en')} ({rule.late_after.describe('de')})"),
         ("Again (erneut)", f"{again.describe(rule.again, 'en')} ({again.describe(rule.again, 'de')})"),

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from handoff.picture_text import clean, columns, wrap
 from handoff.rule import Rule
-from handoff.rule_page import ORDERS, audience, moment, summary, told
+from handoff.rule_page import ORDERS, moment, summary, told
 from handoff.steps import Step
 
 WIDTH = 760
@@ -88,7 +88,7 @@ def svg(rule: Rule) -> str:
 def _conditions(rule: Rule) -> Iterator[_Box]:
     yield _Box((("label", "When (Zeitpunkt)"), *_lines("name", moment(rule), TITLE_COLUMNS)))
     order = _lines("note", f"Order (Reihenfolge): {ORDERS[rule.order]}", TITLE_COLUMNS)
-    yield _Box((("label", "Who (f\u00fcr wen)"), *_lines("name", audience(rule), TITLE_COLUMNS), *order))
+    yield _Box((("label", "Who (f\u00fcr wen)"), *_lines("name", rule.audience(), TITLE_COLUMNS), *order))
 
 
 def _steps(rule: Rule) -> Iterator[_Box]:
@@ -113,7 +113,7 @@ def _in_words(rule: Rule) -> str:
         f"{number}. {step.step} ({step.conn_id}): {'; '.join(filter(None, [_summary(step), told(rule, number - 1)]))}"
         for number, step in enumerate(rule.steps, start=1)
     )
-    return ". ".join([moment(rule), audience(rule), ORDERS[rule.order], *steps])
+    return ". ".join([moment(rule), rule.audience(), ORDERS[rule.order], *steps])
 
 
 def _draw_box(root: Element, box: _Box, top: int) -> None:

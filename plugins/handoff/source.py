@@ -14,11 +14,13 @@ from handoff.registration import Roster
 class Listing:
     """A source account's own list of occasions as read at one time.
 
+    :param only_changes: what did not change lately is not listed, so that nothing follows from not being listed.
     :param complete: ``False`` when some entries could not be understood: who is not listed may be one of them.
     """
 
     occasions: tuple[Occasion, ...]
     complete: bool = True
+    only_changes: bool = False
 
 
 class Source(Protocol):

@@ -28,6 +28,10 @@ class Step(BaseModel):
         description="When this step may go out, instead of the rule's window (Sendefenster)",
     )
 
+    rendered: ClassVar[tuple[str, ...]] = ("fields",)
+    """The fields whose texts are templates."""
+    asks: ClassVar[bool] = False
+    """Whether the step asks the person's opinion, which is advertising in German law."""
     to_person: ClassVar[bool] = False
     """Whether the step writes to or calls the person, so that the rule's window holds for it."""
     requests: ClassVar[int] = 1
@@ -121,6 +125,70 @@ class Email(Step):
     to_person: ClassVar[bool] = True
 
 
+class Survey(Step):
+    """Ask for a rating from 0 to 10 by e-mail; the answer is given on a page of its own (Umfrage)."""
+
+    step: Literal["survey"]
+    conn_id: str = "smtp_default"
+    survey: Name = Field(description="Name of the survey for ever; its answers and its NPS are counted by it (Umfrage)")
+    template: Name = Field("survey", description="Base name of the template")
+    language: Literal["contact", "de", "en"] = Field("contact", description="contact: the contact's own language")
+    at_least_weeks_apart: int = Field(
+        default=26,
+        ge=0,
+        le=520,
+        strict=True,
+        description="Who was asked by this survey within so many weeks is not asked again (Mindestabstand); 0: always",
+    )
+
+    asks: ClassVar[bool] = True
+    to_person: ClassVar[bool] = True
+
+
+class CallexaRecipient(Step):
+    """Queue the contact as a recipient of a Callexa survey (Empfänger hinzufügen); Callexa writes to the person."""
+
+    step: Literal["callexa.recipient"]
+    conn_id: str = "callexa_default"
+    survey: Name = Field(description="Name or id of the survey in Callexa (Befragung)")
+    at_least_weeks_apart: int = Field(
+        default=26,
+        ge=0,
+        le=520,
+        strict=True,
+        description="Who waits in the survey's queue, or was put there within so many weeks, is left out "
+        "(Mindestabstand); 0: only Callexa's own distance counts",
+    )
+    delay_days: int = Field(
+        default=0,
+        ge=0,
+        le=365,
+        strict=True,
+        description="Days that Callexa waits before it writes (Verzögerung); 0: as the survey is set up",
+    )
+
+    asks: ClassVar[bool] = True
+    to_person: ClassVar[bool] = True
+    requests: ClassVar[int] = 2
+
+
+class InsightlyNote(Step):
+    """Write a rating and its comment into a note on the Insightly contact; a changed answer changes the note."""
+
+    step: Literal["insightly.note"]
+    conn_id: str = "insightly_default"
+    title: Name = Field("{{ occasion.title }}", description="Template of the note's title (Titel)")
+    body: str = Field(
+        "Bewertung (rating) {{ answer.rating }}/10: {{ answer.comment }}",
+        description="Template of the note's text (Notiztext)",
+    )
+    link: bool = Field(True, description="Link the note to the opportunity or project asked about (Verknüpfung)")
+
+    rendered: ClassVar[tuple[str, ...]] = ("title", "body")
+    requests: ClassVar[int] = 3
+    needs_id: ClassVar[bool] = True
+
+
 AnyStep = Annotated[
     KlickTippContact
     | KlickTippTag
@@ -129,6 +197,9 @@ AnyStep = Annotated[
     | ActiveCampaignTag
     | ActiveCampaignUntag
     | ActiveCampaignList
-    | Email,
+    | Email
+    | Survey
+    | CallexaRecipient
+    | InsightlyNote,
     Field(discriminator="step"),
 ]

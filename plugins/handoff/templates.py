@@ -47,11 +47,15 @@ class RuleFacts:
     """What a template may know of its rule.
 
     :param language: the language of contacts whose own language has no template.
+    :param purpose: what its messages are for: ``service``, ``survey`` or ``marketing``.
+    :param legal_basis: why these may be sent: ``consent`` or ``existing_customer``; empty for ``service``.
     """
 
     id: str = ""
     title: str = ""
     language: str = "de"
+    purpose: str = "service"
+    legal_basis: str = ""
 
 
 def variables_of(contact: Contact, occasion: Occasion, rule: RuleFacts) -> dict[str, Any]:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from handoff.errors import HandoffError
+from handoff.public_holidays import State
+from handoff.working_days import working_days_from
 
-Anchor = Literal["start", "end"]
+Anchor = Literal["start", "end", "closed", "answered"]
 Language = Literal["de", "en"]
 
-_UNITS = ("days", "hours", "minutes")
 _WORDS = {
-    "de": {"days": ("Tag", "Tage"), "hours": ("Stunde", "Stunden"), "minutes": ("Minute", "Minuten")},
-    "en": {"days": ("day", "days"), "hours": ("hour", "hours"), "minutes": ("minute", "minutes")},
-}
+    "de": {"days": ("Tag", "Tage"), "hours": ("Stunde", "Stunden"), "minutes": ("Minute", "Minuten"),
+           "working_days": ("Arbeitstag", "Arbeitstage")},
+    "en": {"days": ("day", "days"), "hours": ("hour", "hours"), "minutes": ("minute", "minutes"),
+           "working_days": ("working day", "working days")},
+}  # fmt: skip
 _AND = {"de": "und", "en": "and"}
-_ANCHORS = {"de": {"start": "Start", "end": "Ende"}, "en": {"start": "the start", "end": "the end"}}
+_ANCHORS = {
+    "de": {"start": "Start", "end": "Ende", "closed": "Abschluss", "answered": "Eingang der Antwort"},
+    "en": {"start": "the start", "end": "the end", "closed": "the closing", "answered": "the answer"},
+}
 _DIRECTIONS = {
     "de": {"before": "vor", "after": "nach", "at": "zum"},
     "en": {"before": "before", "after": "after", "at": "at"},
@@ -40,13 +46,15 @@ class Span(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    units: ClassVar[tuple[str, ...]] = ("days", "hours", "minutes")
+
     minutes: int = Field(default=0, ge=0, le=5_000_000, strict=True, description="Minuten")
     hours: int = Field(default=0, ge=0, le=90_000, strict=True, description="Stunden")
     days: int = Field(default=0, ge=0, le=3_650, strict=True, description="Tage")
 
     @model_validator(mode="after")
     def _says_how_long(self) -> Self:
-        if not self.model_fields_set.intersection(_UNITS):
+        if not self.model_fields_set.intersection(type(self).units):
             right = "say how long with minutes, hours or days; minutes: 0 means no time at all"
             raise PydanticCustomError("no_amount", "no length of time", {"right": right})
         return self
@@ -58,7 +66,7 @@ class Span(BaseModel):
 
     def in_words(self, language: Language = "en") -> str:
         """Return the length for people, e.g. ``"2 Tage und 3 Stunden"``; empty when it is zero."""
-        amounts = [(getattr(self, unit), _WORDS[language][unit]) for unit in _UNITS]
+        amounts = [(getattr(self, unit), _WORDS[language][unit]) for unit in self.units]
         parts = [f"{amount} {words[amount != 1]}" for amount, words in amounts if amount]
         return f" {_AND[language]} ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
@@ -73,8 +81,24 @@ class When(Span):
         json_schema_extra={"oneOf": [{"required": ["before"]}, {"required": ["after"]}]},
     )
 
+    units: ClassVar[tuple[str, ...]] = ("days", "working_days", "hours", "minutes")
+
     before: Anchor | None = Field(default=None, description="Vor: so long before this anchor (start or end)")
     after: Anchor | None = Field(default=None, description="Nach: so long after this anchor (start or end)")
+    # Left out where they are not said, so that a rule written before they could be said stays the same version.
+    working_days: int = Field(
+        default=0,
+        ge=0,
+        le=2_500,
+        strict=True,
+        exclude_if=lambda days: days == 0,
+        description="Arbeitstage: Monday to Friday, counted after the days",
+    )
+    holidays: State | None = Field(
+        default=None,
+        exclude_if=lambda state: state is None,
+        description="The public holidays of this German state are no working days (Feiertage), e.g. BY",
+    )
 
     @model_validator(mode="after")
     def _names_one_anchor(self) -> Self:
@@ -85,6 +109,13 @@ class When(Span):
             raise PydanticCustomError("no_anchor", "no anchor is given", {"right": right})
         return self
 
+    @model_validator(mode="after")
+    def _counts_working_days_without_holidays(self) -> Self:
+        if self.holidays and not self.working_days:
+            right = "holidays only matter for working_days, e.g. {working_days: 3, after: closed, holidays: BY}"
+            raise PydanticCustomError("holidays_for_nothing", "no working days are counted", {"right": right})
+        return self
+
     @property
     def anchor(self) -> str:
         """The key in :attr:`handoff.occasion.Occasion.anchors` from which the offset counts."""
@@ -93,8 +124,8 @@ class When(Span):
     def due(self, anchor: datetime, zone: str) -> datetime:
         """Return the due moment in UTC.
 
-        Days are calendar days on the wall clock of ``zone`` and are counted first: two days after
-        19:00 is 19:00, whatever daylight saving does in between. A wall time that the clocks skip
+        Days are calendar days on the wall clock of ``zone`` and are counted first, then working days:
+        two days after 19:00 is 19:00, whatever daylight saving does in between. A wall time that the clocks skip
         is moved forward by the gap (02:30 becomes 03:30). A wall time that comes twice is the same
         one of the two as the anchor was, else the first. Minutes and hours are elapsed time.
 
@@ -107,6 +138,9 @@ class When(Span):
             raise ValueError("the anchor needs a time zone")
         sign = -1 if self.before else 1
         moment = add_days(anchor, zone, sign * self.days)
+        if self.working_days:
+            day = moment.astimezone(zone_named(zone)).date()
+            moment = add_days(moment, zone, working_days_from(day, sign * self.working_days, self.holidays))
         return moment + sign * timedelta(hours=self.hours, minutes=self.minutes)
 
     def describe(self, language: Language = "en") -> str:

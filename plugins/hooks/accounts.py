@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.answer import SOURCE as ANSWERS
+from handoff.delivery.answers_source import AnswersSource
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.by_hand import ByHand
 from handoff.delivery.desk import LimiterOf
@@ -16,8 +19,14 @@ from handoff.messages import Templates
 from handoff.source import Source
 from handoff.target import Target
 from hooks.activecampaign_target import ActiveCampaignTarget
+from hooks.callexa_target import CallexaTarget
+from hooks.insightly_source import SOURCE as INSIGHTLY
+from hooks.insightly_source import InsightlySource
+from hooks.insightly_target import InsightlyTarget
 from hooks.klicktipp_target import KlickTippTarget
 from hooks.mail_target import MailTarget
+from hooks.source_rules import asked_tags, rules_of
+from hooks.transport import Throttle
 from hooks.webinaris_source import WebinarisSource
 
 OPENING = "read the connection"
@@ -35,6 +44,29 @@ async def connection_of(conn_id: str) -> Connection:
         raise WrongCredentials(conn_id, OPENING, words) from None
 
 
+class VendorTarget(Protocol):
+    """A vendor's target, as it is made from a connection."""
+
+    @classmethod
+    def from_connection(cls, conn_id: str, connection: Connection, throttle: Throttle | None = None) -> Target:
+        """Make the target of a connection. :raises WrongCredentials: it cannot be used."""
+        ...
+
+    @classmethod
+    def limits(cls, conn_id: str, connection: Connection) -> Limits:
+        """Return what the connection allows. :raises WrongCredentials: it cannot be used."""
+        ...
+
+
+VENDORS: dict[str, type[VendorTarget]] = {
+    "klicktipp": KlickTippTarget,
+    "activecampaign": ActiveCampaignTarget,
+    "insightly": InsightlyTarget,
+    "callexa": CallexaTarget,
+}
+"""By the first part of a step's name; the others are mails."""
+
+
 async def open_target(step: str, conn_id: str, templates: Templates, limiter_of: LimiterOf) -> Target:
     """Open the target account of a step, with one rate limit for all its requests.
 
@@ -42,7 +74,11 @@ async def open_target(step: str, conn_id: str, templates: Templates, limiter_of:
     :raises WrongCredentials: when the connection is missing or cannot be used.
     """
     connection = await connection_of(conn_id)
-    return _TARGETS[step.split(".")[0]](conn_id, connection, templates, limiter_of)
+    vendor = VENDORS.get(step.split(".")[0])
+    if vendor is None:
+        return MailTarget.from_connection(conn_id, connection, templates, limiter_of(None))
+    limits = vendor.limits(conn_id, connection)
+    return vendor.from_connection(conn_id, connection, limiter_of(limits.rate, limits.quota))
 
 
 async def limits_of(step: str, conn_id: str) -> Limits:
@@ -50,40 +86,21 @@ async def limits_of(step: str, conn_id: str) -> Limits:
 
     :raises WrongCredentials: when the connection is missing or cannot be used.
     """
-    limits = _LIMITS.get(step.split(".")[0])
-    return limits(conn_id, await connection_of(conn_id)) if limits else Limits()
+    vendor = VENDORS.get(step.split(".")[0])
+    return vendor.limits(conn_id, await connection_of(conn_id)) if vendor else Limits()
 
 
-async def open_source(source: str, conn_id: str) -> Source:
+async def open_source(source: str, conn_id: str, engine: AsyncEngine) -> Source:
     """Open a source account.
 
+    :param engine: the ledger, which knows what was given by hand, what was answered and what was seen before.
     :raises WrongCredentials: when the connection is missing or cannot be used.
     """
     if source == BY_HAND:
         return ByHand()
-    return WebinarisSource.from_connection(conn_id, await connection_of(conn_id))
-
-
-def _klicktipp(conn_id: str, connection: Connection, _templates: Templates, limiter_of: LimiterOf) -> Target:
-    limits = KlickTippTarget.limits(conn_id, connection)
-    return KlickTippTarget.from_connection(conn_id, connection, limiter_of(limits.rate, limits.quota))
-
-
-def _activecampaign(conn_id: str, connection: Connection, _templates: Templates, limiter_of: LimiterOf) -> Target:
-    limits = ActiveCampaignTarget.limits(conn_id, connection)
-    return ActiveCampaignTarget.from_connection(conn_id, connection, limiter_of(limits.rate, limits.quota))
-
-
-def _email(conn_id: str, connection: Connection, templates: Templates, limiter_of: LimiterOf) -> Target:
-    return MailTarget.from_connection(conn_id, connection, templates, limiter_of(None))
-
-
-_TARGETS: dict[str, Callable[[str, Connection, Templates, LimiterOf], Target]] = {
-    "klicktipp": _klicktipp,
-    "activecampaign": _activecampaign,
-    "email": _email,
-}
-_LIMITS: dict[str, Callable[[str, Connection], Limits]] = {
-    "klicktipp": KlickTippTarget.limits,
-    "activecampaign": ActiveCampaignTarget.limits,
-}
+    if source == ANSWERS:
+        return AnswersSource(engine)
+    connection = await connection_of(conn_id)
+    if source == INSIGHTLY:
+        return InsightlySource.from_connection(conn_id, connection, engine, asked_tags(rules_of(source, conn_id)))
+    return WebinarisSource.from_connection(conn_id, connection)

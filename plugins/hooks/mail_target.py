@@ -12,21 +12,26 @@ from urllib.parse import quote
 from airflow.sdk import Connection
 from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
+from handoff.consent import SERVICE
 from handoff.contact import Contact
 from handoff.errors import Refused, TemplateError, UnknownOutcome, WrongCredentials
+from handoff.links import VARIABLE, Links
 from handoff.messages import Message, Templates, one_line
-from handoff.steps import Email, Step
+from handoff.steps import Email, Step, Survey
+from handoff.survey_mail import survey_variables
 from handoff.target import Call, Promise, Proof
 from handoff.templates import variables_of
+from hooks.list_unsubscribe import offer_one_click
 from hooks.mail import SENDING, Envelope, Mailbox
 from hooks.transport import Throttle
 
 
 class MailTarget:
-    """One mailbox that steps of the kind ``email`` are sent from.
+    """One mailbox that steps of the kinds ``email`` and ``survey`` are sent from.
 
     Every attempt of an effect carries the same ``Message-ID: <handoff.{call.key}@{sender's domain}>``
     and ``X-Handoff-Effect: {call.key}``, so that a mail found in an inbox can be traced back.
+    A rule whose purpose is not ``service`` sends nothing without a way to unsubscribe: headers and a link.
     """
 
     promise = Promise.AT_MOST_ONCE
@@ -61,7 +66,8 @@ class MailTarget:
         :return: ``message_id``, ``accepted_at`` (ISO, UTC) and ``reply``, the server's own words.
         :raises TargetError: the subclass says what is known about the effect.
         """
-        message, recipient = self._message(call), self._recipient(call.contact)
+        unsubscribe = self._unsubscribe_url(call)
+        message, recipient = self._message(call, unsubscribe), self._recipient(call.contact)
         if self._throttle is not None:
             await self._throttle()
         async with self._mailbox.session() as client:
@@ -71,6 +77,8 @@ class MailTarget:
                 words = "the mail server does not offer SMTPUTF8, which this contact's international address needs"
                 raise Refused(self._mailbox.account, SENDING, words)
             mail = self._compose(call, message, address)
+            if unsubscribe:
+                offer_one_click(mail, unsubscribe)
             reply = await self._mailbox.send(client, self._envelope(mail, address, call.contact))
         return {"message_id": str(mail["Message-ID"]), "accepted_at": _now(), "reply": reply}
 
@@ -86,17 +94,35 @@ class MailTarget:
         """End the connections; safe to call twice."""
         await self._mailbox.close()
 
-    def _message(self, call: Call) -> Message:
+    def _unsubscribe_url(self, call: Call) -> str:
+        """Return where the contact can unsubscribe, empty for a message that is service."""
+        if call.rule.purpose == SERVICE:
+            return ""
+        links = self._links(f"a {call.rule.purpose} mail needs a link to unsubscribe")
+        return links.unsubscribe(call.contact.key, call.rule.purpose)
+
+    def _links(self, need: str) -> Links:
+        if self._templates.links is None:
+            words = f"{need}: set {VARIABLE} to Airflow's public address"
+            raise Refused(self._mailbox.account, SENDING, words)
+        return self._templates.links
+
+    def _message(self, call: Call, unsubscribe: str) -> Message:
         account = self._mailbox.account
-        if not isinstance(call.step, Email):
+        if not isinstance(call.step, Email | Survey):
             raise Refused(account, SENDING, f"the step {call.step.step!r} is not an e-mail")
         language = call.contact.language if call.step.language == "contact" else call.step.language
+        variables = variables_of(call.contact, call.occasion, call.rule) | {"unsubscribe_url": unsubscribe}
+        if isinstance(call.step, Survey):
+            variables |= survey_variables(self._links("a survey needs a link to its page"), call.key)
         try:
-            return self._templates.render(
-                call.step.template, language, variables_of(call.contact, call.occasion, call.rule)
-            )
+            message = self._templates.render(call.step.template, language, variables)
         except TemplateError as error:
             raise Refused(account, "render e-mail", str(error)) from error
+        if not (unsubscribe in message.text and unsubscribe in message.html):
+            words = f"{call.step.template}: shows no {{{{ unsubscribe_url }}}}, which a {call.rule.purpose} mail needs"
+            raise Refused(account, "render e-mail", words)
+        return message
 
     def _recipient(self, contact: Contact) -> ValidatedEmail:
         try:

@@ -130,6 +130,69 @@ WEBINARIS: Form = {
     },
 }
 
+CALLEXA: Form = {
+    "hook-class-name": "hooks.callexa.CallexaHook",
+    "hook-name": "Callexa",
+    "connection-type": "callexa",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "extra"],
+        "relabeling": {
+            "host": "Base URL / Basisadresse",
+            "login": "Login e-mail / Login-E-Mail",
+            "password": "API key / API-Schlüssel",
+        },
+        "placeholders": {"host": "https://www.callexa.com", "login": "you@example.com", "password": "of your account"},
+    },
+    "conn-fields": {
+        "timezone": text(
+            "Time zone / Zeitzone", "IANA name of the zone of times that name none.", default="Europe/Berlin"
+        ),
+        "timeout": TIMEOUT,
+        "requests_per_second": rate(5, "Over all workers. Nothing is known of a limit; 5 is a careful choice."),
+        "requests_per_day": per_day("Nothing is known of one; polling has a fifth of what you set."),
+        "settling_seconds": SETTLING,
+        "path_surveys": text("Path of surveys", "Assumed: Callexa publishes no calls.", default="/api/v2/surveys"),
+        "path_recipients": text(
+            "Path of recipients", "Assumed; {survey} stands for its id.", default="/api/v2/surveys/{survey}/recipients"
+        ),
+        "path_answers": text(
+            "Path of answers", "Assumed; {survey} stands for its id.", default="/api/v2/surveys/{survey}/answers"
+        ),
+        "field_email": text("Field of the address", "Assumed.", default="email"),
+        "field_name": text("Field of the name", "Assumed: of a recipient's full name.", default="name"),
+        "field_external_id": text(
+            "Field of our own id", "Assumed: given with a recipient and shown again.", default="external_id"
+        ),
+        "field_delay": text("Field of the delay", "Assumed: days that Callexa waits.", default="delay_days"),
+        "field_rating": text("Field of the rating", "Known from Segment.", default="NPS_rating"),
+        "field_comment": text("Field of the comment", "Known from Segment.", default="NPS_comment"),
+        "field_date": text("Field of the answer's date", "Known from Segment.", default="NPS_date"),
+    },
+}
+
+INSIGHTLY: Form = {
+    "hook-class-name": "hooks.insightly.InsightlyHook",
+    "hook-name": "Insightly",
+    "connection-type": "insightly",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "login", "extra"],
+        "relabeling": {"host": "Base URL / Basisadresse", "password": "API key / API-Schlüssel"},
+        "placeholders": {
+            "host": "empty: https://api.POD.insightly.com/v3.1",
+            "password": "User Settings > API / Benutzereinstellungen > API",
+        },
+    },
+    "conn-fields": {
+        "pod": text("Pod", "Part of the API URL that stands below the key, e.g. eu1, na1 or ap1."),
+        "timeout": TIMEOUT,
+        "requests_per_second": rate(10, "Over all workers and polling. Insightly allows 10."),
+        "requests_per_day": per_day(
+            "Said to be about 1,000 free, 40,000 Plus, 60,000 Professional, 100,000 Enterprise. Polling has half."
+        ),
+        "settling_seconds": SETTLING,
+    },
+}
+
 LEDGER: Form = {
     "hook-class-name": "hooks.ledger.LedgerHook",
     "hook-name": "Handoff ledger (PostgreSQL)",
@@ -144,7 +207,7 @@ LEDGER: Form = {
     },
 }
 
-CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, LEDGER]
+CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, CALLEXA, INSIGHTLY, LEDGER]
 """One entry a connection type; a new one needs nothing else."""
 
 

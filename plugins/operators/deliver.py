@@ -73,7 +73,7 @@ class DeliverOperator(RuleOperator):
                 await bells.started(connection, rule.id, time.time() - rung_at)
             horizon = await bells.lead_seconds(connection) + SLACK_SECONDS
             claimed = await batches.claim(connection, rule.id, owner, horizon=horizon)
-        sources = Sources()
+        sources = Sources(engine)
         lease = asyncio.create_task(self._keep_leases(engine, owner))
         judging = [asyncio.create_task(self._attend(engine, batch, sources, desk, gate, worker)) for batch in claimed]
 

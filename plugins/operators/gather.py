@@ -11,13 +11,14 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.contact import UnusableAddress, normalise_email
+from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.delivery.by_hand import hand_over
 from handoff.delivery.looking_ahead import look, start_early
 from handoff.delivery.moment import first_look
 from handoff.errors import HandoffError
 from handoff.ledger import batches, bells
 from handoff.ledger.batches import WaitingBatch
+from handoff.recipients import UnusableLine, recipients
 from handoff.rule import Rule
 from operators.limits import declare_limits
 from operators.rule_operator import RuleOperator
@@ -50,7 +51,7 @@ class GatherOperator(RuleOperator):
         return list(range(shards))
 
     async def _read(self, engine: AsyncEngine, claimed: list[WaitingBatch]) -> int:
-        listed, sources = 0, Sources()
+        listed, sources = 0, Sources(engine)
         try:
             for batch in claimed:
                 known = batch.occasion.occasion
@@ -74,31 +75,31 @@ class GatherOperator(RuleOperator):
             self.log.info("batch %s: %s", one.ahead.batch_id, one.outlook.in_words())
 
     async def _by_hand(self, engine: AsyncEngine, rule: Rule, context: Context) -> None:
-        params = context["params"]
-        try:
-            normalise_email(params["email"])
-        except UnusableAddress as unusable:
-            raise AirflowFailException(f"the e-mail address in the form cannot be used: {unusable.reason}") from None
-        now = datetime.now(UTC)
-        start, end = (_moment_given(params, name, now) for name in ("occasion_start", "occasion_end"))
-        await hand_over(
-            engine,
-            rule,
-            key=f"{rule.id}/{context['run_id']}",
-            email=params["email"],
-            first_name=params["first_name"] or "",
-            last_name=params["last_name"] or "",
-            language=params["language"],
-            title=params["occasion_title"],
-            start=start,
-            end=end,
-        )
+        params, now = context["params"], datetime.now(UTC)
+        anchors = {name: _moment_given(params, f"occasion_{name}", now) for name in rule.anchors}
+        people, key = _people(params), f"{rule.id}/{context['run_id']}"
+        await hand_over(engine, rule, key=key, people=people, title=params["occasion_title"], anchors=anchors)
+
+
+def _people(params: Mapping[str, Any]) -> list[Contact]:
+    """Return the one contact of the form, and those of its list."""
+    email, language = params.get("email"), params["language"]
+    listed = params.get("recipients") or ""
+    try:
+        one = [] if listed and not email else [normalise_email(email)]
+        people = recipients(listed, language)
+    except UnusableAddress as unusable:
+        raise AirflowFailException(f"the e-mail address in the form cannot be used: {unusable.reason}") from None
+    except UnusableLine as unusable:
+        raise AirflowFailException(str(unusable)) from None
+    names = params.get("first_name") or "", params.get("last_name") or ""
+    return [*(Contact(address, *names, language=language) for address in one), *people]
 
 
 def _moment_given(params: Mapping[str, Any], name: str, now: datetime) -> datetime:
     """Return a moment of the form (aware), ``now`` when it was left empty."""
     try:
-        given = datetime.fromisoformat(params[name]) if params[name] else now
+        given = datetime.fromisoformat(params[name]) if params.get(name) else now
     except ValueError:
         words = f"{name} in the form is no date and time; write it like 2026-11-20T18:00:00+01:00"
         raise AirflowFailException(words) from None

@@ -19,6 +19,12 @@ from operators.settle import SettleOperator
 from triggers.doorbell import DoorbellTrigger
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+MOMENTS = {
+    "start": "Start (Beginn)",
+    "end": "End (Ende)",
+    "closed": "Closed (Abschluss)",
+    "answered": "Answered (beantwortet)",
+}
 RUNS_AT_ONCE = 16
 """Runs may overlap: what each does is claimed in the ledger, so none waits for another."""
 
@@ -31,7 +37,7 @@ def build_dag(file: RuleFile, ledger_conn_id: str = LedgerHook.default_conn_name
     with DAG(
         dag_id=dag_id(rule),
         dag_display_name=rule.title,
-        description=rule.description or f"{rule.who.label('en')}, {rule.when.describe('en')}",
+        description=rule.description or f"{rule.audience()}, {rule.when.describe('en')}",
         doc_md=f"{doc_md(rule)}\nRule file: `{file.path.name}`",
         tags={"handoff", rule.source, *rule.tags},
         schedule=[_doorbell(rule, ledger_conn_id)],
@@ -75,7 +81,13 @@ def _doorbell(rule: Rule, ledger_conn_id: str) -> Asset:
 
 def _form(rule: Rule) -> dict[str, Param]:
     """Return the form that is shown when the DAG is triggered by hand."""
-    one = "One contact (Ein Kontakt)"
+    one = "By hand (von Hand)"
+    moments = {
+        f"occasion_{name}": Param(
+            None, type=["null", "string"], format="date-time", title=f"{MOMENTS[name]}; empty: now", section=one
+        )
+        for name in rule.anchors
+    }
     return {
         "mode": Param(
             "due_now",
@@ -84,9 +96,9 @@ def _form(rule: Rule) -> dict[str, Param]:
             title="What to do (Was soll geschehen?)",
             values_display={
                 "due_now": "Hand over what is due now (Fälliges jetzt übergeben)",
-                "one_contact": "One contact and occasion given below (Test mit eigener Adresse)",
+                "one_contact": "The contacts and occasion given below (Test mit eigener Adresse)",
             },
-            description_md="**Test it with your own address first:** choose *one contact* and fill in the form. "
+            description_md="**Test it with your own address first:** choose *the contacts* and fill in the form. "
             "Audience and moment are then not looked at; the steps go out at once.",
         ),
         "email": Param(
@@ -95,11 +107,14 @@ def _form(rule: Rule) -> dict[str, Param]:
         "first_name": Param(None, type=["null", "string"], title="First name (Vorname)", section=one),
         "last_name": Param(None, type=["null", "string"], title="Last name (Nachname)", section=one),
         "language": Param(rule.language, type="string", enum=["de", "en"], title="Language (Sprache)", section=one),
+        "recipients": Param(
+            None,
+            type=["null", "string"],
+            format="multiline",
+            title="More recipients (weitere Empfänger)",
+            description_md="One on each line: `Eva Muster <eva@example.org>`, with or without the name.",
+            section=one,
+        ),
         "occasion_title": Param("Test", type="string", title="Occasion (Anlass, z. B. Webinar)", section=one),
-        "occasion_start": Param(
-            None, type=["null", "string"], format="date-time", title="Start (Beginn; empty: now)", section=one
-        ),
-        "occasion_end": Param(
-            None, type=["null", "string"], format="date-time", title="End (Ende; empty: now)", section=one
-        ),
+        **moments,
     }

@@ -48,14 +48,14 @@ class SweepOperator(BaseAsyncOperator):
         """Take every step of the sweep, then ring and publish."""
         rules = [file.rule for file in load_folder(rules_folder())[0]]
         everything = bool(context["params"].get("compare_now"))
-        sources = Sources()
-        try:
-            async with open_engine(self.ledger_conn_id) as engine:
+        async with open_engine(self.ledger_conn_id) as engine:
+            sources = Sources(engine)
+            try:
                 await declare_limits(engine, rules)
                 sweep = Sweep(engine, rules, sources.of, self.compare_every, everything)
                 swept = await run(sweep, (*STEPS, look_ahead))
-        finally:
-            await sources.close()
+            finally:
+                await sources.close()
         ring(context["outlet_events"], swept.unheard)
         publish(context["outlet_events"], swept.published)
         self._tell(swept)

@@ -8,11 +8,10 @@ from typing import Any
 
 from airflow.sdk import DAG
 
-from handoff.home import rules_folder
-from handoff.rule_file import load_folder
 from hooks.ledger import LedgerHook
+from hooks.source_rules import accounts_of
 from hooks.webinaris import WebinarisHook
-from operators.webinaris import RecordWebinarsOperator, WebinarisCursorOperator
+from operators.webinaris import SOURCE, RecordWebinarsOperator, WebinarisCursorOperator
 from sensors.webinaris import WebinarChangedSensor
 
 POLL_SECONDS = 5.0
@@ -28,8 +27,7 @@ run starts at once. A run that is lost loses nothing: the cursor moves only when
 
 def build_watch_dags() -> Iterator[DAG]:
     """Return a DAG for every Webinaris account that a rule names, and for the default one."""
-    accounts = {file.rule.conn_id for file in load_folder(rules_folder())[0]} | {WebinarisHook.default_conn_name}
-    return map(build_watch_dag, sorted(accounts))
+    return map(build_watch_dag, sorted(accounts_of(SOURCE) | {WebinarisHook.default_conn_name}))
 
 
 def build_watch_dag(account: str, ledger_conn_id: str = LedgerHook.default_conn_name) -> DAG:

@@ -9,13 +9,11 @@ from typing import Any
 from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.definitions.context import Context
 
-from handoff.home import rules_folder
 from handoff.ledger import cursors
 from handoff.planner import plan_new_rules, record
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
 from hooks.accounts import connection_of
 from hooks.ledger import LedgerHook
+from hooks.source_rules import rules_of
 from hooks.webinaris import WebinarisClient, WebinarisHook
 from operators.work import open_engine
 
@@ -62,7 +60,7 @@ class RecordWebinarsOperator(WebinarisCursorOperator):
                 dates = await client.dates(updated_since=float(since) if since else None)
             for problem in dates.problems:
                 self.log.error("%s: a date cannot be recorded: %s", account, problem)
-            rules = _rules(account)
+            rules = rules_of(SOURCE, account)
             planned = await record(engine, dates.occasions, rules)
             planned.new += (await plan_new_rules(engine, SOURCE, account, rules)).new
             if dates.cursor:
@@ -70,7 +68,3 @@ class RecordWebinarsOperator(WebinarisCursorOperator):
                     await cursors.write(connection, SOURCE, account, repr(dates.cursor))
         self.log.info("recorded %s", planned)
         return asdict(planned)
-
-
-def _rules(account: str) -> list[Rule]:
-    return [file.rule for file in load_folder(rules_folder())[0] if file.rule.conn_id == account]

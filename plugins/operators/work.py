@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk, LimiterOf
 from handoff.home import templates_folder
+from handoff.ledger.connect import single_statements
+from handoff.ledger.keys import signing_key
+from handoff.links import Links, public_url
 from handoff.messages import Templates
 from handoff.source import Source
 from handoff.target import Target
@@ -41,7 +44,7 @@ async def open_engine(ledger_conn_id: str, *, connections: int = 4) -> AsyncIter
 @asynccontextmanager
 async def open_desk(engine: AsyncEngine) -> AsyncIterator[Desk]:
     """Open the targets that steps ask for, for the time of a block."""
-    templates = Templates(templates_folder())
+    templates = Templates(templates_folder(), await links_of(engine))
 
     async def opener(account: str, step: str, limiter_of: LimiterOf) -> Target:
         return await open_target(step, account, templates, limiter_of)
@@ -53,16 +56,26 @@ async def open_desk(engine: AsyncEngine) -> AsyncIterator[Desk]:
         await desk.close()
 
 
+async def links_of(engine: AsyncEngine) -> Links | None:
+    """Return what makes links that lead back here; ``None`` when this Airflow has no public address."""
+    base_url = public_url()
+    if base_url is None:
+        return None
+    async with single_statements(engine) as connection:
+        return Links(base_url, await signing_key(connection))
+
+
 class Sources:
     """The source accounts of some batches, each opened once."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
         self._open: dict[tuple[str, str], Source] = {}
 
     async def of(self, source: str, account: str) -> Source:
         """Return the source account, opened on first use."""
         if (source, account) not in self._open:
-            self._open[source, account] = await open_source(source, account)
+            self._open[source, account] = await open_source(source, account, self._engine)
         return self._open[source, account]
 
     async def close(self) -> None:

@@ -2,92 +2,43 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
-from airflow.sdk import BaseSensorOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from handoff.errors import HandoffError, RateLimited, Transient
 from hooks.webinaris import WebinarisHook
-from triggers.webinaris import (
-    Anchor,
-    Moment,
-    WebinarChangedTrigger,
-    WebinarisTrigger,
-    WebinarMomentTrigger,
-    change,
-    error_event,
-)
-
-FOR_GOOD = frozenset({"WrongCredentials", "AirflowNotFoundException", "UnknownDate"})
-"""Errors that repeating the task cannot cure."""
+from sensors.deferring import DeferringSensor, run_start
+from triggers.webinaris import Anchor, Moment, WebinarChangedTrigger, WebinarMomentTrigger, change
 
 
-class WebinarisSensor(BaseSensorOperator):
-    """Looks once, then waits in the triggerer.
+class WebinarisSensor(DeferringSensor):
+    """Looks once, then waits in the triggerer (see :class:`~sensors.deferring.DeferringSensor`).
 
     :param webinaris_conn_id: Airflow connection of type ``webinaris``.
-    :param timeout: how long to wait at most; Airflow's own default would end a wait after seven days.
     :param poll_interval: seconds between two reads of the source.
     """
 
     template_fields: Sequence[str] = ("webinaris_conn_id",)
-    ui_color = "#e3f0fb"
+    vendor = "Webinaris"
+    for_good = DeferringSensor.for_good | {"UnknownDate"}
 
     def __init__(
         self,
         *,
         webinaris_conn_id: str = WebinarisHook.default_conn_name,
-        timeout: timedelta | float = timedelta(days=30),
         poll_interval: float = 30.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(timeout=timeout, **kwargs)
-        self.webinaris_conn_id, self.poll_interval = webinaris_conn_id, poll_interval
+        super().__init__(poll_interval=poll_interval, **kwargs)
+        self.webinaris_conn_id = webinaris_conn_id
 
-    @abstractmethod
-    def look(self, hook: WebinarisHook, context: Context) -> dict[str, Any] | None:
-        """Read once and return the event, or ``None`` to wait on."""
-
-    @abstractmethod
-    def trigger(self, context: Context) -> WebinarisTrigger:
-        """Return the trigger that waits for the event."""
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Return at once when there is nothing to wait for, else defer."""
-        try:
-            event = self.look(WebinarisHook(self.webinaris_conn_id), context)
-        except (Transient, RateLimited):
-            event = None  # the trigger is patient with a source that cannot be read just now
-        except HandoffError as error:
-            event = error_event(error)
-        if event is None:
-            self.defer(
-                trigger=self.trigger(context),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout),
-            )
-        return self.execute_complete(context, event)
-
-    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Check what the trigger reported and return it without its status.
-
-        :raises AirflowFailException: for errors that a retry cannot cure. :raises AirflowException: for others.
-        """
-        if not isinstance(event, Mapping) or "status" not in event:
-            raise AirflowException(f"{self.task_id}: the trigger's event cannot be read")
-        if event["status"] == "error":
-            kind = str(event.get("error_type"))
-            failure = AirflowFailException if kind in FOR_GOOD else AirflowException
-            raise failure(f"{self.task_id}: waiting for Webinaris failed: {kind}: {event.get('message')}")
-        return self.result(event)
-
-    @abstractmethod
-    def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the XCom for an event that is no error."""
+    @property
+    def hook(self) -> WebinarisHook:
+        """The account."""
+        return WebinarisHook(self.webinaris_conn_id)
 
 
 class WebinarMomentSensor(WebinarisSensor):
@@ -121,10 +72,10 @@ class WebinarMomentSensor(WebinarisSensor):
             raise ValueError(f"cancelled must be 'fail' or 'skip', not {cancelled!r}")
         self.cancelled = cancelled
 
-    def look(self, hook: WebinarisHook, context: Context) -> dict[str, Any] | None:
+    def look(self, context: Context) -> dict[str, Any] | None:
         """Read the dates; the event is there when the moment has passed or the date is cancelled."""
-        moment = Moment(self.anchor, self.webinar_id, self.date_id, self.minutes_after, _since(context))
-        return moment.event(hook.dates(webinar_id=self.webinar_id), datetime.now(UTC))
+        moment = Moment(self.anchor, self.webinar_id, self.date_id, self.minutes_after, run_start(context).timestamp())
+        return moment.event(self.hook.dates(webinar_id=self.webinar_id), datetime.now(UTC))
 
     def trigger(self, context: Context) -> WebinarMomentTrigger:
         """Return the trigger that waits for the moment."""
@@ -134,7 +85,7 @@ class WebinarMomentSensor(WebinarisSensor):
             self.webinar_id,
             self.date_id,
             self.minutes_after,
-            _since(context),
+            run_start(context).timestamp(),
             self.poll_interval,
         )
 
@@ -145,7 +96,7 @@ class WebinarMomentSensor(WebinarisSensor):
             raise kind(f"{self.task_id}: the webinar date {self.date_id!r} was cancelled")
         date_ids, moment = event.get("date_ids"), event.get("moment")
         if event["status"] != "success" or not isinstance(date_ids, list) or not moment:
-            raise AirflowException(f"{self.task_id}: the trigger's event cannot be read")
+            raise self.unreadable()
         return {"date_ids": [str(date_id) for date_id in date_ids], "moment": str(moment)}
 
 
@@ -176,9 +127,9 @@ class WebinarChangedSensor(WebinarisSensor):
         super().__init__(**kwargs)
         self.since, self.at_most = since, at_most
 
-    def look(self, hook: WebinarisHook, context: Context) -> dict[str, Any] | None:
+    def look(self, context: Context) -> dict[str, Any] | None:
         """Read what changed since the cursor."""
-        return change(hook.dates(updated_since=self._cursor()), self._cursor())
+        return change(self.hook.dates(updated_since=self._cursor()), self._cursor())
 
     def trigger(self, context: Context) -> WebinarChangedTrigger:
         """Return the trigger that waits for a change."""
@@ -189,15 +140,10 @@ class WebinarChangedSensor(WebinarisSensor):
         try:
             return {"changed": int(event["changed"]), "cursor": float(event["cursor"])}
         except (KeyError, TypeError, ValueError):
-            raise AirflowException(f"{self.task_id}: the trigger's event cannot be read") from None
+            raise self.unreadable() from None
 
     def _cursor(self) -> float:
         try:
             return float(self.since or 0.0)
         except ValueError:
             raise AirflowFailException(f"{self.task_id}: since must be unix seconds, not {self.since!r}") from None
-
-
-def _since(context: Context) -> float:
-    started = context["dag_run"].start_date
-    return (started or datetime.now(UTC)).timestamp()

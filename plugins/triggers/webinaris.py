@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException
-from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from handoff.errors import HandoffError, RateLimited, Transient
 from handoff.occasion import Occasion
 from hooks.protocols.webinaris_assumed import DateList, UnknownDate
 from hooks.webinaris import WebinarisClient
+from triggers.polling import PollingTrigger
 
 Anchor = Literal["start", "end"]
-PATIENCE = 5
-"""Failed reads in a row that are waited out; a wait of days should not end by one dropped connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,55 +67,22 @@ class Moment:
         return not occasion.cancelled and (bool(self.date_id) or self.at(occasion).timestamp() >= self.since)
 
 
-class WebinarisTrigger(BaseTrigger):
-    """Reads the dates again and again until they hold an event; every failure becomes an error event.
-
-    Error events are ``{"status": "error", "error_type": ..., "message": ...}``. A few failed reads in
-    a row are waited out.
-
-    :param poll_interval: seconds between two reads.
-    """
+class WebinarisTrigger(PollingTrigger):
+    """Reads the dates again and again until they hold an event (see :class:`~triggers.polling.PollingTrigger`)."""
 
     def __init__(self, webinaris_conn_id: str, poll_interval: float) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.webinaris_conn_id, self.poll_interval = webinaris_conn_id, poll_interval
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return class path and arguments, plain JSON without secrets."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
-
-    @abstractmethod
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments to build this trigger again."""
+        super().__init__(poll_interval)
+        self.webinaris_conn_id = webinaris_conn_id
 
     @abstractmethod
     async def look(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
         """Read once. Returns the event, or ``None``, and the seconds until the next read."""
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event."""
-        try:
-            event = await self._wait()
-        except Exception as error:
-            event = error_event(error)
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
-
-    async def _wait(self) -> dict[str, Any]:
+    async def wait(self) -> dict[str, Any]:
+        """Return the event once it is there."""
         connection = await Connection.async_get(self.webinaris_conn_id)
-        failures = 0
         async with WebinarisClient.from_connection(self.webinaris_conn_id, connection) as client:
-            while True:
-                try:
-                    event, pause = await self.look(client)
-                    failures = 0
-                except (Transient, RateLimited) as error:
-                    failures += 1
-                    if failures >= PATIENCE:
-                        raise
-                    event, pause = None, max(self.poll_interval, getattr(error, "retry_after", None) or 0.0)
-                if event is not None:
-                    return event
-                await asyncio.sleep(max(pause, client.pace_seconds))
+            return await self.poll(lambda: self.look(client), client.pace_seconds)
 
 
 class WebinarMomentTrigger(WebinarisTrigger):
@@ -186,12 +147,6 @@ class WebinarChangedTrigger(WebinarisTrigger):
         if event is None and self.at_most is not None and time.monotonic() - self._began >= self.at_most:
             event = {"status": "success", "changed": 0, "cursor": self.since}
         return event, self.poll_interval
-
-
-def error_event(error: Exception) -> dict[str, Any]:
-    """Return the event that tells a task of an error; what others than we raise may quote secrets and is not told."""
-    words = str(error) if isinstance(error, HandoffError | AirflowException) else ""
-    return {"status": "error", "error_type": type(error).__name__, "message": words}
 
 
 def change(dates: DateList, since: float) -> dict[str, Any] | None:

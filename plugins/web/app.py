@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from web import rule_steps
+from handoff.errors import LedgerError
+from web import rule_steps, survey, unsubscribe
+from web.ledger import close_ledger
 from web.page import message
 
+log = logging.getLogger(__name__)
 _WORDS = {
     401: ("Please log in (bitte anmelden)", "Log in to Airflow, then open this page again."),
     403: ("Not allowed (nicht erlaubt)", "Your Airflow account may not read this DAG; ask for its read permission."),
+    503: ("Please try again soon (bitte gleich noch einmal)", "Something that this page needs cannot be reached."),
     404: ("No such page (keine solche Seite)", "Nothing is served under this address."),
 }
 
 
 def create_app() -> FastAPI:
-    """Return the app; every route of the console asks for Airflow's login itself (see ``login.py``)."""
-    app = FastAPI(title="Airflow Handoffs", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(rule_steps.router)
-    app.add_exception_handler(HTTPException, _refusal)
+    """Return the app; every route asks for Airflow's login itself (``login.py``) or is in ``public.py``."""
+    app = FastAPI(title="Airflow Handoffs", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
+    for routes in (rule_steps, unsubscribe, survey):
+        app.include_router(routes.router)
+    for error in (HTTPException, LedgerError, SQLAlchemyError, Exception):
+        app.add_exception_handler(error, _refusal)
     return app
+
+
+@asynccontextmanager
+async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
+    # Airflow's server ends without a word to the apps that it mounts; whoever runs this one alone says it.
+    yield
+    await close_ledger()
 
 
 def _refusal(_: Request, error: Exception) -> HTMLResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
+    if isinstance(error, (LedgerError, SQLAlchemyError)):
+        log.error("the ledger cannot be used: %s", error)
+        status = 503
     title, sentence = _WORDS.get(status, ("This did not work (das hat nicht geklappt)", "Try again later."))
     return message(title, sentence, status=status)

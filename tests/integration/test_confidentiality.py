@@ -84,8 +84,8 @@ class Run:
         async def connection_of(conn_id: str) -> Connection:
             return self.connections[conn_id]
 
-        async def open_source(source: str, account: str) -> Any:
-            return self.source or await accounts.open_source(source, account)
+        async def open_source(source: str, account: str, engine: AsyncEngine) -> Any:
+            return self.source or await accounts.open_source(source, account, engine)
 
         monkeypatch.setattr(LedgerHook, "open", open_ledger)
         monkeypatch.setattr(accounts, "connection_of", connection_of)

@@ -298,8 +298,7 @@ async def test_a_batch_judged_from_a_list_read_before(ledger: AsyncEngine) -> No
 
 async def test_an_occasion_given_by_hand(ledger: AsyncEngine) -> None:
     given = {
-        "key": "r/run-1", "email": EMAIL, "first_name": FIRST, "last_name": LAST, "language": "de",
-        "title": f"Probe {LAST}", "start": datetime.now(UTC), "end": datetime.now(UTC),
+        "key": "r/run-1", "people": [Contact(EMAIL, FIRST, LAST)], "title": f"Probe {LAST}",
     }  # fmt: skip
     await hand_over(ledger, a_rule(), **given)  # type: ignore[arg-type]
     assert (await erased(ledger)).texts == 2
@@ -312,6 +311,7 @@ async def test_the_command(ledger: AsyncEngine, ledger_url: str) -> None:
     assert (said.status, said.err) == (0, "")
     assert said.json == {
         "key": KEY, "known": True, "entries": 1, "verdicts": 1, "texts": 0, "skipped": 1, "doubtful": 0, "accounts": {},
+        "answers": 0, "consents": 0,
     }  # fmt: skip
     assert named_in(await everything(ledger)) == []
     again = await handoff(ledger_url, "erase", KEY)

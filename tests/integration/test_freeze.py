@@ -195,6 +195,65 @@ async def test_a_rule_paused_where_it_is_scheduled_is_frozen_too_also_for_anothe
     assert 12 <= len(target.effects) < 100
     assert not {contact for contact, _ in target.effects} & {person.email for person in people}
     assert set(asked) == {"mine", "other"}
+    resting = "SELECT rests, ready_at > now() + interval '50 seconds', count(*) FROM handoff.lanes"
+    [mine_rest, other_rest] = await rows(ledger, f"{resting} WHERE ready_at IS NOT NULL GROUP BY 1, 2 ORDER BY 1")
+    assert mine_rest == ("paused:mine", True, 100 - len(target.effects))
+    assert other_rest == ("paused:other", True, 10)
+
+
+async def test_lanes_of_a_paused_rule_ring_for_it_alone(ledger: AsyncEngine) -> None:
+    """A rule that shares the order group could only put them back to rest, minute by minute."""
+    rule = a_rule(id="mine", order_group="both")
+
+    async def ask(rule_id: str) -> bool:
+        return True
+
+    await judged(ledger, rule, 3)
+    await Worker(ledger, "both", "w", desk_of(ledger, {ACCOUNT: MemoryTarget()}), gate=Gate(ledger, ask)).run()
+    assert await ringing(ledger) == [("batch", "mine")]
+    occasion = planned_occasion(key="b")
+    await plan(ledger, FixedSource(occasion), [rule], occasion)
+    assert await ringing(ledger) == [("batch", "mine")], "one bell, whatever else the rule has to do"
+
+
+async def test_a_gate_that_sees_the_end_of_a_pause_wakes_the_lanes(
+    ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handoff.delivery.gate.PAUSES_SECONDS", 0.1)
+    rule, target, paused = a_rule(), MemoryTarget(), True
+
+    async def ask(rule_id: str) -> bool:
+        return paused
+
+    await judged(ledger, rule, 5)
+    desk = desk_of(ledger, {ACCOUNT: target})
+    gate = Gate(ledger, ask)
+
+    async def until_sent() -> bool:
+        return len(target.effects) < 5
+
+    worker = Worker(ledger, rule.order_group, "w", desk, gate=gate)
+    working = asyncio.create_task(worker.run(more_to_come=until_sent))
+    while not await rows(ledger, "SELECT FROM handoff.lanes WHERE rests = 'paused:test_rule'"):
+        await asyncio.sleep(0.01)
+    paused = False
+    await asyncio.wait_for(working, 15)
+    assert await states(ledger) == {"confirmed": 5}
+
+
+async def test_a_run_that_begins_after_a_pause_wakes_the_lanes(ledger: AsyncEngine) -> None:
+    rule, target, answers = a_rule(), MemoryTarget(), [False, True]
+
+    async def ask(rule_id: str) -> bool:
+        return answers[-1]
+
+    await judged(ledger, rule, 5)
+    while answers:
+        gate = Gate(ledger, ask)
+        await gate.meet({rule.id})
+        await Worker(ledger, rule.order_group, "w", desk_of(ledger, {ACCOUNT: target}), gate=gate).run()
+        answers.pop()
+    assert await states(ledger) == {"confirmed": 5}
 
 
 async def test_frozen_lanes_cost_hardly_a_statement(ledger: AsyncEngine) -> None:

@@ -156,8 +156,8 @@ async def test_an_occasion_whose_list_was_never_read(ledger: AsyncEngine) -> Non
 
 
 async def test_what_was_given_by_hand_or_was_cancelled_is_left_out(ledger: AsyncEngine) -> None:
-    person = {"email": "a@example.org", "first_name": "", "last_name": "", "language": "de", "title": "Test"}
-    await hand_over(ledger, OLD, key="k", start=START, end=END, **person)
+    moments = {"start": START, "end": END}
+    await hand_over(ledger, OLD, key="k", people=[Contact("a@example.org")], title="Test", anchors=moments)
     await record(ledger, [an_occasion(start=START, cancelled=True)], [OLD])
     assert await rehearse(ledger, OLD, 9) == []
 

@@ -19,7 +19,7 @@ from handoff.delivery.purpose import POLLING, SETTLING, spending
 from handoff.errors import QuotaUsedUp
 from handoff.ledger import alarms, quotas
 from handoff.ledger.connect import open_ledger_async
-from handoff.ledger.quotas import Quota
+from handoff.ledger.quotas import Limits, Quota
 from handoff.target import Target
 from hooks.klicktipp_target import KlickTippTarget
 from hooks.ledger import LedgerHook
@@ -181,6 +181,31 @@ async def test_lanes_rest_until_the_next_day_without_burning_attempts(ledger: As
         assert await states(ledger) == {"confirmed": 60}
         people = [effect.contact for effect in sandbox.effects if effect.action == "contact"]
         assert len(people) == len(set(people)) == 60
+
+
+async def test_lanes_that_rest_for_tomorrow_go_on_today_when_more_is_allowed(ledger: AsyncEngine) -> None:
+    rule = a_rule(steps=[{"step": "klicktipp.contact"}])
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61))
+    source = FixedSource(occasion, some_registrations(12, before=occasion.anchors["start"]))
+    await plan(ledger, source, [rule], occasion)
+    await judge_due(ledger, rule, source)
+    ready = "SELECT count(*) FILTER (WHERE ready_at <= clock_timestamp()), count(ready_at) FROM handoff.lanes"
+    async with Sandbox() as sandbox:
+        desk = klicktipp(sandbox, ledger, requests_per_day=10)
+        await work(ledger, rule, desk)
+        await desk.close()
+        [(_, resting)] = await rows(ledger, ready)
+        assert resting >= 3
+        for per_day, goes_on in ((10, 0), (100, resting)):
+            async with ledger.begin() as connection:
+                await quotas.declare(connection, "klicktipp_default", Limits(quota=Quota(per_day)))
+            assert await rows(ledger, ready) == [(goes_on, resting)]
+            standing = "SELECT count(*) FROM handoff.notices WHERE closed_at IS NULL"
+            assert await rows(ledger, standing) == [(0 if goes_on else 1,)]
+        desk = klicktipp(sandbox, ledger, requests_per_day=100)
+        await work(ledger, rule, desk)
+        await desk.close()
+    assert await states(ledger) == {"confirmed": 12}
 
 
 async def test_polling_is_counted_in_the_ledger_and_spread_over_the_day(

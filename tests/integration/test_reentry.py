@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.contact import Contact
 from handoff.delivery.by_hand import ByHand, hand_over
 from handoff.delivery.moment import attend, first_look
 from handoff.ledger import batches, certificates
@@ -134,10 +135,7 @@ async def test_a_test_by_hand_neither_counts_nor_is_left_out(ledger: AsyncEngine
     rule, person = the_rule("never"), people()[0]
 
     async def by_hand(key: str) -> None:
-        await hand_over(
-            ledger, rule, key=key, email=person.email, first_name="", last_name="", language="de", title="Test",
-            start=NOW, end=NOW,
-        )  # fmt: skip
+        await hand_over(ledger, rule, key=key, people=[Contact(person.email)], title="Test")
         assert await judge_due(ledger, rule, ByHand()) == ["judged"]
 
     await by_hand("once")

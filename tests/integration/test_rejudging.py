@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.contact import Contact
 from handoff.delivery.by_hand import hand_over
 from handoff.occasion import Occasion
 from handoff.planner import record
@@ -116,9 +116,7 @@ async def test_a_moment_that_has_passed_is_said(ledger: AsyncEngine) -> None:
 
 
 async def test_what_was_given_by_hand_is_left_alone(ledger: AsyncEngine) -> None:
-    now: dict[str, Any] = {"start": datetime.now(UTC), "end": datetime.now(UTC)}
-    person = {"email": "a@example.org", "first_name": "", "last_name": "", "language": "de", "title": "Test"}
-    await hand_over(ledger, OLD, key="k", **person, **now)
+    await hand_over(ledger, OLD, key="k", people=[Contact("a@example.org")], title="Test")
     assert await what(ledger, LATER) == {}
 
 

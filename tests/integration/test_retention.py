@@ -19,7 +19,7 @@ from tests.support.domain import FixedSource, a_rule, an_occasion, some_registra
 from tests.support.rows import change, rows
 from tests.support.targets import MemoryTarget
 
-DAY = Periods(*[1] * 8)
+DAY = Periods(**dict.fromkeys(asdict(Periods()), 1))
 NOTHING = dict.fromkeys(asdict(DAY), 0)
 
 

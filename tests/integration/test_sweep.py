@@ -205,6 +205,32 @@ async def test_who_is_found_too_late_is_left_to_the_rule_s_late_policy(ledger: A
     assert (await certificate(ledger))[:5] == (3, 2, {}, 1, True)
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_an_entry_that_becomes_readable_is_judged_then(ledger: AsyncEngine, late: bool) -> None:
+    target, source = MemoryTarget(), TrueSource()
+    occasion = an_occasion(start=ENDED - timedelta(minutes=60))
+    again = Registration("again", "p-0@example.org", ENDED - timedelta(days=10))
+    source.put(occasion, (*people("p", 3, before=ENDED - timedelta(days=9)), again))
+    source.garbled = {"p-1", "p-2", "again"}
+    await record(ledger, [occasion], [RULE])
+    assert await judge_due(ledger, RULE, source) == ["judged"]
+    await delivered(ledger, target)
+    await swept(ledger, source)
+    assert await certificate(ledger) == (4, 1, {"unreadable": 3}, 0, True, 0)
+    source.garbled = {"p-2"}
+    if late:
+        await change(ledger, "UPDATE handoff.batches SET due_at = due_at - interval '2 days'")
+    found = await swept(ledger, source, everything=True)
+    assert found.compared["webinaris", "webinaris_default"].healed == 2
+    assert [one.even for one in found.published] == [True], "nobody was unaccounted for"
+    await delivered(ledger, target)
+    assert contacts(target) == {"p-0@example.org": 2} | ({} if late else {"p-1@example.org": 2})
+    found = await swept(ledger, source, everything=True)
+    assert found.compared["webinaris", "webinaris_default"].healed == 0
+    handled, pending = (1, 1) if late else (2, 0)
+    assert await certificate(ledger) == (4, handled, {"duplicate": 1, "unreadable": 1}, pending, True, 0)
+
+
 async def test_lists_are_compared_hourly_and_old_ones_rarely(ledger: AsyncEngine) -> None:
     source = await handed_over(ledger, 1, MemoryTarget())
     source.asked.clear()

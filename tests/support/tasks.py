@@ -26,7 +26,7 @@ from operators.settle import SettleOperator
 
 FORM = {
     "mode": "due_now", "email": None, "first_name": None, "last_name": None, "language": "de",
-    "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
+    "recipients": None, "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ class Vendors:
         self.opened.append(account)
         return self.target
 
-    async def _open_source(self, source: str, account: str) -> Source:
+    async def _open_source(self, source: str, account: str, engine: AsyncEngine) -> Source:
         if source == "manual":
             return ByHand()
         if self.source is None:

@@ -16,7 +16,7 @@ from handoff.source import Listing
 class TrueSource:
     """What really is: occasions as they are now, and who is listed for each.
 
-    :ivar hidden: refs that the source does not show yet.
+    :ivar hidden: refs that the source does not show yet. :ivar garbled: refs of entries that cannot be read yet.
     :ivar presence_until: presence is known up to here; ``None``: up to now.
     :ivar down: whether it can be read at all. :ivar asked: keys whose list was read.
     :ivar listings: how often its occasions were listed.
@@ -26,6 +26,7 @@ class TrueSource:
         self.now: dict[str, Occasion] = {}
         self.lists: dict[str, tuple[Registration, ...]] = {}
         self.hidden: set[str] = set()
+        self.garbled: set[str] = set()
         self.presence_until: datetime | None = None
         self.down = False
         self.asked: list[str] = []
@@ -63,8 +64,8 @@ class TrueSource:
             raise SourceError("no such date")
         self.asked.append(known.key)
         now = datetime.now(UTC)
-        shown = tuple(entry for entry in self.lists[known.key] if entry.ref not in self.hidden)
-        return Roster(now, self.presence_until or now, shown)
+        shown = tuple(entry for entry in self.lists[known.key] if entry.ref not in self.hidden | self.garbled)
+        return Roster(now, self.presence_until or now, shown, tuple(sorted(self.garbled)))
 
     async def close(self) -> None:
         """Hold nothing open."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from airflow.configuration import conf
 from airflow.sdk import Connection
 
 from handoff.cli import COMMANDS
+from handoff.ledger.retention import Periods
 from hooks.ledger import url_of
 
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<rest>[^}]*)\}")
@@ -177,6 +179,15 @@ def test_airflow_knows_every_setting(services):
     for name in settings:
         _, section, option = name.lower().split("__")
         assert option in known[section]["options"], name
+
+
+def test_every_retention_period_can_be_set_and_has_its_default_in_one_place(services, example):
+    names = {f"HANDOFF_KEEP_{kind.name.upper()}_DAYS" for kind in fields(Periods)}
+    common = services["scheduler"]["environment"]
+    assert {name for name in common if name.startswith("HANDOFF_KEEP_")} == names
+    assert {common[name] for name in names} == {f"${{{name}:-}}" for name in names}
+    assert {example[name] for name in names} == {""}
+    assert Periods.from_environment({name: VARIABLE.sub("", common[name]) for name in names}) == Periods()
 
 
 def test_all_parts_have_the_same_settings(services):

@@ -93,7 +93,7 @@ def test_the_form(project: Path) -> None:
     values = {name: dag.params[name] for name in dag.params}
     assert values == {
         "mode": "due_now", "email": None, "first_name": None, "last_name": None, "language": "de",
-        "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
+        "recipients": None, "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
     }  # fmt: skip
     form = {name: dag.params.get_param(name) for name in dag.params}
     form["mode"].resolve("one_contact")

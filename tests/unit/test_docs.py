@@ -21,6 +21,8 @@ from handoff.steps import AnyStep, Step
 from handoff.timing import Language, When
 from handoff.windows import WEEKDAYS, Window
 from hooks.activecampaign import ActiveCampaignHook
+from hooks.callexa import CallexaHook
+from hooks.insightly import InsightlyHook
 from hooks.klicktipp import KlickTippHook
 from hooks.ledger import LedgerHook
 from hooks.provider_info import CONNECTION_TYPES
@@ -35,7 +37,10 @@ PAGES = sorted(
 STEPS: dict[str, type[Step]] = {
     get_args(model.model_fields["step"].annotation)[0]: model for model in get_args(get_args(AnyStep)[0])
 }
-HOOKS = {hook.conn_type: hook for hook in (ActiveCampaignHook, KlickTippHook, LedgerHook, WebinarisHook)}
+HOOKS = {
+    hook.conn_type: hook
+    for hook in (ActiveCampaignHook, CallexaHook, InsightlyHook, KlickTippHook, LedgerHook, WebinarisHook)
+}
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PICTURES = ROOT / "docs" / "pictures"
 

@@ -30,6 +30,9 @@ COMMANDS = (
     "thaw",
     "frozen",
     "forecast",
+    "nps",
+    "consent",
+    "suppress",
 )
 """Each is the module of its name, with the command in capitals: ``list.LIST``."""
 

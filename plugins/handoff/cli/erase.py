@@ -44,6 +44,10 @@ def _words(erased: Erasure) -> str:
         f"  entries of lists: {erased.entries}, verdicts: {erased.verdicts}, texts with the person: {erased.texts}",
         f"  open effects that were ended: {erased.skipped}",
     ]
+    if erased.answers:
+        lines.append(f"  answers to surveys that are nobody's now, their ratings count on: {erased.answers}")
+    if erased.consents:
+        lines.append(f"  lines of the consent log without source and evidence now: {erased.consents}")
     if erased.doubtful:
         lines.append(f"  of these sent before with an unknown outcome: {erased.doubtful}")
     if erased.accounts:

@@ -15,7 +15,7 @@ from handoff.cli.table import as_json, moment, table
 from handoff.ledger import explanations, people
 from handoff.ledger.explanations import Consideration
 from handoff.ledger.people import Person
-from handoff.reasons import in_words
+from handoff.reasons import end_in_words, in_words
 
 STATES = {
     "waiting": "listed, not judged yet: waits for its moment",
@@ -102,7 +102,7 @@ def _waits_for(effect: explanations.Row) -> str:
         return ""
     if effect["lane_held"]:
         return f"lane {effect['lane_id']} is held: {effect['lane_held']}"
-    return f"waits until {effect['lane_rests']} goes on (handoff pending)" if effect["lane_rests"] else ""
+    return f"waits until {end_in_words(effect['lane_rests'])} (handoff pending)" if effect["lane_rests"] else ""
 
 
 def _text(person: Person | None, considered: list[Consideration]) -> Iterator[str]:

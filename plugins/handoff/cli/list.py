@@ -23,7 +23,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _row(rule: Rule) -> tuple[str, ...]:
-    return rule.id, rule.when.describe("en"), rule.who.value, " > ".join(step.step for step in rule.steps)
+    return rule.id, rule.when.describe("en"), rule.audience(), " > ".join(step.step for step in rule.steps)
 
 
 LIST = Command("list", "List the rules: when, who and their steps.", add_paths, _run)

@@ -13,6 +13,7 @@ from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import SHORT_KEY, as_json, lateness, moment, table
 from handoff.ledger import waiting
 from handoff.ledger.waiting import Row, Waiting
+from handoff.reasons import end_in_words, in_words
 
 MOST = 50
 BATCHES = ("BATCH", "RULE", "OCCASION", "DUE", "LATE", "LOOKED AT", "LISTED", "REASON")
@@ -94,7 +95,7 @@ def _batch(row: Row) -> tuple[object, ...]:
     looked = "now" if row["worked_on"] else moment(row["wake_at"])
     return (
         row["batch_id"], row["rule_id"], row["title"], moment(row["due_at"]), lateness(row["late_seconds"]),
-        looked, row["listed"], row["reason"],
+        looked, row["listed"], in_words(row["reason"]),
     )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def _goes_on(row: Row) -> str:
     if row["held"]:
         return f"held: {row['held']}"
     if row["rests"]:
-        return f"when {row['rests']} goes on"
+        return f"when {end_in_words(row['rests'])}"
     return "is worked in" if row["worked_on"] else moment(row["ready_at"])
 
 

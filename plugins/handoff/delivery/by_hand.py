@@ -1,12 +1,15 @@
-"""One contact and one occasion given by hand: "test it with your own address first"."""
+"""Contacts and an occasion given by hand: "test it with your own address first"."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.contact import Contact
 from handoff.ledger import batches, occasions, registrations, rule_versions
+from handoff.ledger.bells import ring
 from handoff.occasion import BY_HAND, Occasion
 from handoff.registration import Registration, Roster
 from handoff.rule import Rule
@@ -20,34 +23,34 @@ async def hand_over(
     rule: Rule,
     *,
     key: str,
-    email: str,
-    first_name: str,
-    last_name: str,
-    language: str,
+    people: Sequence[Contact],
     title: str,
-    start: datetime,
-    end: datetime,
-) -> None:
-    """Let one contact be handed over now, whatever the rule's audience and moment; once per ``key``.
+    anchors: Mapping[str, datetime] | None = None,
+) -> bool:
+    """Let contacts be handed over now, whatever the rule's audience and moment; once per ``key``.
 
-    :param start: aware, like ``end``: the occasion's anchors as templates show them.
+    :param people: their addresses may still have to be normalised.
+    :param anchors: the occasion's moments (aware) as templates show them; those that are left out are now.
+    :returns: ``False`` when this was done before.
     """
     now = datetime.now(UTC)
-    occasion = Occasion(
-        source=SOURCE, account=ACCOUNT, key=key, title=title, anchors={"start": start, "end": end}
-    )  # fmt: skip
-    entry = Registration(
-        ref="by-hand", email=email, registered_at=now, first_name=first_name, last_name=last_name, language=language
+    moments = dict.fromkeys(rule.anchors, now) | dict(anchors or {})
+    occasion = Occasion(source=SOURCE, account=ACCOUNT, key=key, title=title, anchors=moments)
+    entries = tuple(
+        Registration(f"by-hand-{number}", one.email, now, one.first_name, one.last_name, language=one.language)
+        for number, one in enumerate(people)
     )
     async with engine.begin() as connection:
         if not await occasions.hear(connection, occasion):
-            return
+            return False
         known = await occasions.take_over(connection, occasion)
         if known is None:
-            return
-        await registrations.store(connection, known.id, Roster(now, now, (entry,)))
+            return False
+        await registrations.store(connection, known.id, Roster(now, now, entries))
         version = await rule_versions.pin(connection, rule)
         await batches.plan(connection, rule_id=rule.id, rule_version=version, occasion_id=known.id, due_at=now)
+        await ring(connection)
+    return True
 
 
 class ByHand:

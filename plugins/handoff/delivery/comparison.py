@@ -92,7 +92,8 @@ async def _compare_occasions(
     listing = await source.occasions(since)
     compared.occasions += len(listing.occasions)
     compared.recorded += (await record(engine, listing.occasions, rules)).events
-    compared.recorded += await _record_gone(engine, source, name, listing, rules)
+    if not listing.only_changes:
+        compared.recorded += await _record_gone(engine, source, name, listing, rules)
     await plan_new_rules(engine, *name, rules)
     compared.revived += await _revive(engine, name, since)
 
@@ -156,13 +157,19 @@ async def _roster(source: Source, known: Occasion) -> Roster:
 
 async def _compare_batch(engine: AsyncEngine, batch_id: int, roster: Roster, new: set[str], compared: Compared) -> None:
     found = await _certify(engine, batch_id, roster, new)
-    if found.even:
+    if not found.even:
+        compared.red.append(found)
+        compared.missing += found.missing
+    elif not await _any_readable(engine, batch_id):
         return
-    compared.red.append(found)
-    compared.missing += found.missing
     if healed := await heal(engine, batch_id, roster):
         compared.healed += healed
         await _certify(engine, batch_id, roster, set())
+
+
+async def _any_readable(engine: AsyncEngine, batch_id: int) -> bool:
+    async with engine.connect() as connection:
+        return bool(await comparisons.readable(connection, batch_id))
 
 
 async def _certify(engine: AsyncEngine, batch_id: int, roster: Roster, new: set[str]) -> Count:

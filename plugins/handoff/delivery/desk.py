@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.limiter import Limiter
 from handoff.errors import TargetError
-from handoff.ledger import rule_versions
+from handoff.ledger import rule_versions, survey_distance
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.quotas import Quota
@@ -114,11 +114,15 @@ class Desk:
         :raises TemplateError: when a small template of the step cannot be rendered.
         """
         rule, occasion, _ = await self.batch(effect.batch_id, effect.occasion_version)
-        facts = RuleFacts(id=rule.id, title=rule.title, language=rule.language)
+        facts = RuleFacts(rule.id, rule.title, rule.language, rule.purpose, rule.legal_basis or "")
         variables = variables_of(effect.contact, occasion, facts)
         step = rendered(rule.steps[effect.step_no], variables)
         key = effect_key(rule.id, occasion, effect.contact.key, effect.step_no)
         return Call(key=key, step=step, contact=effect.contact, occasion=occasion, rule=facts, known=known)
+
+    async def asked_recently(self, effect: OpenEffect, call: Call) -> bool:
+        """Tell whether the step asks the person too soon again; see :mod:`handoff.ledger.survey_distance`."""
+        return await survey_distance.asked_recently(self._engine, effect, call)
 
     async def close(self) -> None:
         """Close every target."""
@@ -128,12 +132,17 @@ class Desk:
 
 
 def rendered(step: Step, variables: dict[str, Any]) -> Step:
-    """Return the step with its field templates rendered."""
-    fields: dict[str, str] | None = getattr(step, "fields", None)
-    if not fields:
+    """Return the step with its templates rendered."""
+    templates = {name: given for name in step.rendered if (given := getattr(step, name, None))}
+    if not templates:
         return step
-    texts = {name: render_text(template, variables) for name, template in fields.items()}
-    return step.model_copy(update={"fields": texts})
+    return step.model_copy(update={name: _rendered(given, variables) for name, given in templates.items()})
+
+
+def _rendered(given: str | dict[str, str], variables: dict[str, Any]) -> str | dict[str, str]:
+    if isinstance(given, str):
+        return render_text(given, variables)
+    return {name: render_text(template, variables) for name, template in given.items()}
 
 
 def effect_key(rule_id: str, occasion: Occasion, contact_key: str, step_no: int) -> str:

@@ -16,14 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery.circuit import Circuit
 from handoff.delivery.policy import pause_after
 from handoff.errors import TargetError, WrongCredentials
-from handoff.ledger import circuits, stops
+from handoff.ledger import circuits, lanes, stops
+from handoff.ledger.bells import ring
 from handoff.ledger.connect import single_statements
+from handoff.ledger.lanes import paused_scope
 
 REFRESH_SECONDS, PAUSES_SECONDS = 2.0, 3.0
 FROZEN_SECONDS = 300.0
 """A frozen lane is woken by the thaw; only should that miss it, it looks by itself after so long."""
 PAUSED_SECONDS = 60.0
-"""Nobody is told that a DAG is no longer paused: its lanes look again after so long."""
+"""Nobody is told that a DAG is no longer paused: where no gate sees it, its lanes look again after so long."""
 
 Paused = Callable[[str], Awaitable[bool]]
 """Asks whether a rule, named by its id, is paused where it is scheduled."""
@@ -73,7 +75,7 @@ class Gate:
             for scope in ("all", f"rule:{rule_id}", f"account:{account}"):
                 if scope in self._frozen:
                     return Hold(FROZEN_SECONDS, scope)
-        return Hold(PAUSED_SECONDS) if self._paused.get(rule_id) else None
+        return Hold(PAUSED_SECONDS, paused_scope(rule_id)) if self._paused.get(rule_id) else None
 
     def rests(self, account: str) -> Hold | None:
         """Return why nothing may be sent to an account now; ``None`` when something may, if only as a probe."""
@@ -147,9 +149,19 @@ class Gate:
             await self._look_at_pauses(new)
 
     async def _look_at_pauses(self, rule_ids: list[str]) -> None:
-        if self._ask_paused is not None:
-            for rule_id in rule_ids:
-                self._paused[rule_id] = await self._ask_paused(rule_id)
+        if self._ask_paused is None:
+            return
+        for rule_id in rule_ids:
+            before = self._paused.get(rule_id, True)
+            self._paused[rule_id] = now = await self._ask_paused(rule_id)
+            if before and not now:
+                await self._wake(rule_id)
+
+    async def _wake(self, rule_id: str) -> None:
+        """Let the lanes go on that a gate put to rest because the rule was paused."""
+        async with self._engine.begin() as connection:
+            if await lanes.wake(connection, paused_scope(rule_id)):
+                await ring(connection)
 
     async def tell(self) -> None:
         """Bring to the ledger what it should hear before anybody waits for it."""

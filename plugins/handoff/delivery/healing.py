@@ -1,4 +1,4 @@
-"""Judging now whom a batch's list names and nobody judged."""
+"""Judging now whom a batch's list names and nobody judged, or nobody could read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.audience import Audience
 from handoff.delivery.judging import judge_list
 from handoff.ledger import comparisons, registrations, rule_versions, verdicts
 from handoff.ledger.bells import ring
@@ -19,7 +18,7 @@ from handoff.rule import Rule
 
 
 async def heal(engine: AsyncEngine, batch_id: int, roster: Roster) -> int:
-    """Judge for the batch's moment those on its list who have no verdict yet.
+    """Judge for the batch's moment those on its list who have no verdict yet, or were excluded as unreadable.
 
     Their effects join the lanes like any other: how late is too late is decided there.
 
@@ -31,7 +30,7 @@ async def heal(engine: AsyncEngine, batch_id: int, roster: Roster) -> int:
         if batch is None:
             return 0
         rule = await rule_versions.load(connection, batch.rule_id, batch.rule_version)
-        if rule.who is not Audience.REGISTERED and roster.presence_until < batch.moment:
+        if rule.needs_presence and roster.presence_until < batch.moment:
             return 0
         listed = await registrations.listed(connection, batch.known.id)
         judged = list(_left_over(rule, batch, listed))
@@ -43,6 +42,7 @@ async def heal(engine: AsyncEngine, batch_id: int, roster: Roster) -> int:
 async def _write(
     connection: AsyncConnection, rule: Rule, batch: JudgedBatch, judged: list[Judged], read_at: datetime
 ) -> None:
+    await verdicts.forget_unreadable(connection, batch.id, sorted(batch.readable))
     await verdicts.write(connection, batch.id, rule, judged, moment=batch.moment, read_at=read_at)
     await ring(connection)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from handoff.audience import Audience, judge
+from handoff.audience import listed as by_name
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
@@ -52,10 +52,9 @@ def _merged(listed: Sequence[Listed]) -> dict[int, Registration]:
 def _judged(
     rule: Rule, occasion: Occasion, batch_id: int, moment: datetime, position: int, entry: Listed, person: Registration
 ) -> Judged:
-    start, end = occasion.anchors["start"], occasion.anchors["end"]
     # Who is named by hand is meant, whatever the rule's audience.
-    who = Audience.REGISTERED if occasion.source == BY_HAND else rule.who
-    judgement = judge(person, moment, start, end, who, rule.attended_from_percent)
+    by_hand = occasion.source == BY_HAND
+    judgement = by_name("by_hand", moment, occasion) if by_hand else rule.judge(person, moment, occasion)
     lane = f"batch:{batch_id}" if rule.order == "strict" else entry.contact_key
     return Judged(
         ref=entry.registration.ref,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from handoff.delivery.consents import Consents
 from handoff.delivery.desk import Desk
 from handoff.delivery.discretion import discreet
 from handoff.delivery.gate import Gate, Hold
 from handoff.delivery.policy import MOST_ATTEMPTS, Account, Then, reading_backoff, treatment
 from handoff.errors import TargetError, TemplateError
+from handoff.ledger.consents import Use
 from handoff.ledger.journal import Journal, Outcome, Release
 from handoff.ledger.lanes import ClaimedLane, OpenEffect
+from handoff.ledger.survey_distance import ASKED_RECENTLY
 from handoff.permission import End, Wait, permit
 from handoff.target import Call, Promise, Proof, Target
 from handoff.timing import recipient_zone
@@ -20,6 +24,8 @@ from handoff.timing import recipient_zone
 LONGEST_WAIT_SECONDS = 86_400.0
 TAKEN_SECONDS = 1.0
 """How long a lane rests that another worker was faster than, where nothing else says so."""
+SHORT_SECONDS = 1.0
+"""After a longer wait for its turn it is asked again whether an effect has a legal ground."""
 
 
 class Parked(Exception):  # noqa: N818 - not an error: the lane rests
@@ -46,12 +52,21 @@ class LaneRun:
     """Works through one claimed lane.
 
     :param gate: knows what is frozen, paused or resting; asked before each effect.
+    :param consents: knows who may be written to; asked before each survey or marketing message.
     :param fresh: tells whether the worker's leases are certainly still its own.
     """
 
-    def __init__(self, lane: ClaimedLane, desk: Desk, journal: Journal, gate: Gate, fresh: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        lane: ClaimedLane,
+        desk: Desk,
+        journal: Journal,
+        gate: Gate,
+        consents: Consents,
+        fresh: Callable[[], bool],
+    ) -> None:
         self._lane, self._desk, self._journal = lane, desk, journal
-        self._gate, self._fresh = gate, fresh
+        self._gate, self._consents, self._fresh = gate, consents, fresh
         self._ended: set[int] = set()
         self._announced = False
         self._probe: str | None = None
@@ -136,6 +151,9 @@ class LaneRun:
 
     async def _sent(self, effect: OpenEffect, target: Target, call: Call) -> Proof:
         await self._judge_again(effect)
+        use, asked_at = await self._ground(effect), time.monotonic()
+        if await self._desk.asked_recently(effect, call):
+            raise Ended("skipped", ASKED_RECENTLY)
         limiter = self._desk.limiter(effect.account)
         if target.coalesces(call):
             limiter.check()
@@ -143,7 +161,9 @@ class LaneRun:
             await limiter.reserve()
             # The turn may have been long in coming.
             self._look_at_gate(effect)
-        if not await self._journal.intend(effect.id) or not self._fresh():
+        if time.monotonic() - asked_at > SHORT_SECONDS:
+            use = await self._ground(effect)
+        if not await self._journal.intend(effect.id, use) or not self._fresh():
             raise LeaseLost
         effect.attempts += 1
         self._announced = True
@@ -164,6 +184,14 @@ class LaneRun:
             raise Parked(min(max(0.0, (answer.until - now).total_seconds()), LONGEST_WAIT_SECONDS))
         if isinstance(answer, End):
             raise Ended(answer.state, answer.reason)
+
+    async def _ground(self, effect: OpenEffect) -> Use | None:
+        """Return the legal ground of a survey or marketing message; end the effect when it has none now."""
+        rule = (await self._desk.batch(effect.batch_id, effect.occasion_version)).rule
+        ground = await self._consents.ground(rule, effect)
+        if ground.refusal is not None:
+            raise Ended("skipped", ground.refusal)
+        return ground.use
 
     def _failed(self, effect: OpenEffect, target: Target | None, error: TargetError) -> NoReturn:
         """Treat a failed call as the policy says: see :data:`handoff.delivery.policy.POLICY`."""

@@ -9,7 +9,6 @@ from itertools import islice
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.audience import Audience
 from handoff.delivery.judging import judge_list
 from handoff.delivery.rehearsal import rehearse
 from handoff.ledger import batches, registrations, rule_versions, verdicts
@@ -23,6 +22,7 @@ from handoff.source import Source
 from handoff.timing import recipient_zone
 
 LATE = "later than late_after when it could be judged"
+NOT_SELECTED = "no_longer_selected"
 PREPARING = timedelta(seconds=3)
 """Shorter than vendors keep an idle connection open."""
 PRESENCE_PATIENCE = timedelta(hours=24)
@@ -83,14 +83,22 @@ async def attend(
     now, roster = await _look(source, known, since)
     if changed := await _follow(engine, known, now):
         return changed
+    if now is not None and now.source == rule.source and not rule.selects(now):
+        async with engine.begin() as connection:
+            await batches.close(connection, batch.id, "cancelled", NOT_SELECTED)
+        return "cancelled"
     if not isinstance(roster, Roster):
         raise roster
     if roster.registrations or roster.unreadable:
         async with engine.begin() as connection:
             await registrations.store(connection, batch.occasion.id, roster)
-    if not _complete(rule, batch, roster):
+    if _complete(rule, batch, roster):
+        facts: dict[str, str] = {}
+    elif _out_of_patience(batch) and batch.late_allowed:
+        facts = {"presence_until": roster.presence_until.isoformat()}
+    else:
         return await _wait_for_presence(engine, batch)
-    return "judged" if await _judge(engine, batch, rule, roster.read_at, wake) else "moved"
+    return "judged" if await _judge(engine, batch, rule, roster.read_at, wake, facts) else "moved"
 
 
 async def _late(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> End | None:
@@ -142,13 +150,17 @@ def _gone(known: Occasion) -> Occasion:
 
 
 def _complete(rule: Rule, batch: WaitingBatch, roster: Roster) -> bool:
-    return rule.who is Audience.REGISTERED or roster.presence_until >= batch.moment
+    return not rule.needs_presence or roster.presence_until >= batch.moment
+
+
+def _out_of_patience(batch: WaitingBatch) -> bool:
+    return datetime.now(UTC) - batch.due_at > PRESENCE_PATIENCE
 
 
 async def _wait_for_presence(engine: AsyncEngine, batch: WaitingBatch) -> str:
     """Presence that reaches up to the moment has not arrived: look again, for a day at most."""
     async with engine.begin() as connection:
-        if datetime.now(UTC) - batch.due_at > PRESENCE_PATIENCE:
+        if _out_of_patience(batch):
             await batches.close(connection, batch.id, "held", "presence_never_arrived")
             return "held"
         await batches.postpone(connection, batch.id, look_again_seconds(batch), "presence_late")
@@ -162,12 +174,21 @@ def look_again_seconds(batch: WaitingBatch) -> float:
 
 
 async def _judge(
-    engine: AsyncEngine, batch: WaitingBatch, rule: Rule, read_at: datetime, wake: Callable[[], None]
+    engine: AsyncEngine,
+    batch: WaitingBatch,
+    rule: Rule,
+    read_at: datetime,
+    wake: Callable[[], None],
+    facts: dict[str, str],
 ) -> bool:
-    """Write everybody's verdict; ``False`` when the batch was moved or cancelled meanwhile."""
+    """Write everybody's verdict; ``False`` when the batch was moved or cancelled meanwhile.
+
+    :param facts: what was known of all of them, to be written beside the facts of each.
+    """
     async with engine.connect() as connection:
         listed = await registrations.listed(connection, batch.occasion.id)
-    judged = judge_list(rule, batch.occasion.occasion, batch.id, batch.moment, listed)
+    everybody = judge_list(rule, batch.occasion.occasion, batch.id, batch.moment, listed)
+    judged = (one._replace(facts=one.facts | facts) for one in everybody)
     size = FIRST_WRITTEN
     while True:
         chunk = list(islice(judged, size))

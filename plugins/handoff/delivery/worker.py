@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.delivery.consents import Consents
 from handoff.delivery.desk import Desk
 from handoff.delivery.gate import Gate
 from handoff.delivery.lane_run import LaneRun
@@ -51,7 +52,7 @@ class Worker:
         self._gate = gate or Gate(engine)
         self._engine, self._order_group, self._owner, self._desk = engine, order_group, owner, desk
         self._slots = in_flight
-        self._journal = Journal(engine, owner)
+        self._journal, self._consents = Journal(engine, owner), Consents(engine)
         self._ready: asyncio.Queue[ClaimedLane] = asyncio.Queue()
         self._leased: set[int] = set()
         self._renewed_at = time.monotonic()
@@ -92,7 +93,7 @@ class Worker:
     async def _slot(self) -> None:
         while True:
             lane = await self._ready.get()
-            await LaneRun(lane, self._desk, self._journal, self._gate, self._fresh).run()
+            await LaneRun(lane, self._desk, self._journal, self._gate, self._consents, self._fresh).run()
             self._leased.discard(lane.id)
             if self._ready.qsize() <= self._slots // 2:
                 self._room.set()

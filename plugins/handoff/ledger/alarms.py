@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import notices, quotas, rule_versions
 from handoff.permission import postponed
+from handoff.reasons import in_words
 from handoff.rule import Rule
 from handoff.timing import recipient_zone
 
@@ -92,7 +93,7 @@ async def review(connection: AsyncConnection) -> list[Alarm]:
 def _held(row: RowMapping) -> Alarm:
     what = _what(dict(row))
     behind = f"{row['behind']} effects wait behind what is held" if row["behind"] else ""
-    held = f"{what} held, mostly: {row['reason']}" if what else ""
+    held = f"{what} held, mostly: {in_words(row['reason'])}" if what else ""
     words = f"rule {row['rule_id']}: {'; '.join(filter(None, [held, behind]))}. See: handoff held {row['rule_id']}"
     return Alarm(f"held/rule:{row['rule_id']}", "held", words, int(row["effects"] + row["batches"] or row["behind"]))
 

@@ -19,7 +19,8 @@ SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 12.0, 60.0
 class Bell:
     """Something to do at a moment (aware).
 
-    :param kind: ``batch``, then ``name`` is a rule's id; or ``lane``, then it is an order group.
+    :param kind: ``batch``, then ``name`` is the id of a rule with a batch, or with lanes that rest because it is
+        paused; or ``lane``, then it is an order group.
     """
 
     kind: str
@@ -28,23 +29,29 @@ class Bell:
 
 
 # What is frozen does not ring; the end of a freeze does. A lane is known to be frozen when it has been given back.
+# A lane that rests because a rule's DAG is paused rings for that DAG alone: the rules that share its order group
+# could only put it back to rest.
 DUE = text("""
-    SELECT 'batch' AS kind, rule_id AS name, min(GREATEST(wake_at, leased_until)) AS moment
-    FROM handoff.batches
-    WHERE state = 'waiting' AND wake_at <= clock_timestamp() + make_interval(secs => :lead)
-      AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', 'rule:' || rule_id))
-      AND (leased_until IS NULL OR leased_until < clock_timestamp())
-    GROUP BY rule_id
-    UNION ALL
-    SELECT 'lane', order_group, min(GREATEST(ready_at, leased_until))
-    FROM handoff.lanes AS lane
-    WHERE ready_at <= clock_timestamp() - make_interval(secs => :patience) AND held IS NULL
-      AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', lane.rests))
-      AND (leased_until IS NULL OR leased_until < clock_timestamp())
-      AND NOT EXISTS (
-        SELECT FROM handoff.lanes AS busy WHERE busy.order_group = lane.order_group AND busy.ready_at IS NOT NULL
-          AND busy.held IS NULL AND busy.leased_until > clock_timestamp())
-    GROUP BY order_group
+    SELECT kind, name, min(moment) AS moment FROM (
+        SELECT 'batch' AS kind, rule_id AS name, min(GREATEST(wake_at, leased_until)) AS moment
+        FROM handoff.batches
+        WHERE state = 'waiting' AND wake_at <= clock_timestamp() + make_interval(secs => :lead)
+          AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', 'rule:' || rule_id))
+          AND (leased_until IS NULL OR leased_until < clock_timestamp())
+        GROUP BY rule_id
+        UNION ALL
+        SELECT CASE WHEN rests LIKE 'paused:%' THEN 'batch' ELSE 'lane' END,
+            CASE WHEN rests LIKE 'paused:%' THEN substr(rests, 8) ELSE order_group END,
+            min(GREATEST(ready_at, leased_until))
+        FROM handoff.lanes AS lane
+        WHERE ready_at <= clock_timestamp() - make_interval(secs => :patience) AND held IS NULL
+          AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', lane.rests))
+          AND (leased_until IS NULL OR leased_until < clock_timestamp())
+          AND NOT EXISTS (
+            SELECT FROM handoff.lanes AS busy WHERE busy.order_group = lane.order_group AND busy.ready_at IS NOT NULL
+              AND busy.held IS NULL AND busy.leased_until > clock_timestamp())
+        GROUP BY 1, 2
+    ) AS ringing GROUP BY kind, name
 """)
 NEXT = text("""
     SELECT EXTRACT(EPOCH FROM min(moment) - clock_timestamp()) FROM (

@@ -25,7 +25,8 @@ class JudgedBatch:
     """A judged batch, kept as it is until the transaction ends.
 
     :param moment: what its audience is judged for (aware).
-    :param refs: entries that have a verdict; :param contact_ids: people who have one.
+    :param refs: entries that have a verdict, without :param readable: those that could not be read then and can now;
+    :param contact_ids: people who have one.
     """
 
     id: int
@@ -34,6 +35,7 @@ class JudgedBatch:
     moment: datetime
     known: KnownOccasion
     refs: frozenset[str]
+    readable: frozenset[str]
     contact_ids: frozenset[int]
 
 
@@ -60,6 +62,13 @@ JUDGED = text("""
     WHERE batch.id = :batch_id AND batch.state = 'judged' FOR NO KEY UPDATE OF batch
 """)
 VERDICTS = text("SELECT ref, contact_id FROM handoff.verdicts WHERE batch_id = :batch_id")
+READABLE = text("""
+    SELECT verdict.ref FROM handoff.verdicts AS verdict
+    JOIN handoff.batches AS batch ON batch.id = verdict.batch_id
+    JOIN handoff.registrations AS entry ON entry.occasion_id = batch.occasion_id AND entry.ref = verdict.ref
+    WHERE verdict.batch_id = :batch_id AND verdict.reason = 'unreadable' AND entry.unusable <> 'unreadable'
+    ORDER BY verdict.ref
+""")
 OPEN = text("""
     SELECT * FROM handoff.occasions AS occasion
     WHERE source = :source AND account = :account AND NOT cancelled
@@ -102,19 +111,26 @@ async def refs(connection: AsyncConnection, occasion_id: int) -> set[str]:
     return set((await connection.execute(REFS, {"occasion_id": occasion_id})).scalars())
 
 
+async def readable(connection: AsyncConnection, batch_id: int) -> set[str]:
+    """Return the entries that were excluded because they could not be read, and can be read now."""
+    return set((await connection.execute(READABLE, {"batch_id": batch_id})).scalars())
+
+
 async def judged_batch(connection: AsyncConnection, batch_id: int) -> JudgedBatch | None:
     """Return and lock a judged batch, ``None`` when it is no longer judged."""
     row = (await connection.execute(JUDGED, {"batch_id": batch_id})).mappings().first()
     if row is None:
         return None
     given = (await connection.execute(VERDICTS, {"batch_id": batch_id})).all()
+    mended = frozenset(await readable(connection, batch_id))
     return JudgedBatch(
         id=row["batch_id"],
         rule_id=row["rule_id"],
         rule_version=row["rule_version"],
         moment=row["moment"],
         known=_known(row),
-        refs=frozenset(verdict.ref for verdict in given),
+        refs=frozenset(verdict.ref for verdict in given) - mended,
+        readable=mended,
         contact_ids=frozenset(verdict.contact_id for verdict in given if verdict.contact_id is not None),
     )
 

@@ -6,6 +6,7 @@ locks several. Only effects that are held are locked: no worker touches them, an
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,9 +16,14 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.errors import HandoffError
+from handoff.ledger import rule_versions
 from handoff.ledger.bells import ring
+from handoff.ledger.occasions import occasion_from_row
+from handoff.planner import due_moment
 
 DROPPED = "dropped_by_person"
+MOVED = "occasion_moved"
+"""What the reason of an effect begins with that is held because its date was moved into the future."""
 
 
 class NotDecidable(HandoffError):
@@ -85,6 +91,12 @@ EFFECT = text("""
     JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
     WHERE effect.id = :id
 """)
+OCCASION = text("""
+    SELECT batch.rule_id, batch.rule_version, occasion.* FROM handoff.handoffs AS handoff
+    JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
+    WHERE handoff.id = :handoff_id
+""")
 DECIDE = {
     Decision.SENT: text("""
         UPDATE handoff.effects SET state = 'confirmed', reason = '', settled_at = clock_timestamp(),
@@ -93,7 +105,8 @@ DECIDE = {
     """),
     Decision.SEND_AGAIN: text("""
         UPDATE handoff.effects SET state = 'planned', reason = 'sent again by a person', settled_at = NULL,
-            attempts = 0, late_allowed = true
+            attempts = 0, late_allowed = true,
+            proof = NULLIF(COALESCE(proof, '{}') || CAST(:allowed AS jsonb), '{}')
         WHERE id = :id AND state = 'held'
     """),
     Decision.DROP: text("""
@@ -104,7 +117,8 @@ DECIDE = {
 # In a lane of one contact the rest still is planned; in a strict lane it was held together with its cause.
 GO_ON = text("""
     UPDATE handoff.effects SET state = 'planned', reason = '', settled_at = NULL,
-        late_allowed = late_allowed OR :late_allowed
+        late_allowed = late_allowed OR :late_allowed,
+        proof = NULLIF(COALESCE(proof, '{}') || CAST(:allowed AS jsonb), '{}')
     WHERE handoff_id = :handoff_id AND step_no > :step_no
       AND (state = 'held' AND reason = :because OR state = 'planned' AND :late_allowed)
 """)
@@ -165,17 +179,32 @@ async def _decide_effect(connection: AsyncConnection, subject: Subject, decision
     if _decided_before(row, decision):
         return Decided(subject, False, row.state)
     _refuse_effect(row, subject, decision)
-    await connection.execute(DECIDE[decision], {"id": subject.id, **({"dropped": DROPPED} if _drops(decision) else {})})
+    allowed = await _allowed(connection, row) if decision is Decision.SEND_AGAIN else "{}"
+    given = {Decision.SENT: {}, Decision.SEND_AGAIN: {"allowed": allowed}, Decision.DROP: {"dropped": DROPPED}}
+    await connection.execute(DECIDE[decision], {"id": subject.id, **given[decision]})
     rest = {
         "handoff_id": row.handoff_id, "step_no": row.step_no, "because": f"step {row.step_no + 1} was held",
     }  # fmt: skip
     if _drops(decision):
         followed = await connection.execute(END_REST, rest | {"ended": f"step {row.step_no + 1} was dropped"})
     else:
-        followed = await connection.execute(GO_ON, rest | {"late_allowed": decision is Decision.SEND_AGAIN})
+        late_allowed = decision is Decision.SEND_AGAIN
+        followed = await connection.execute(GO_ON, rest | {"late_allowed": late_allowed, "allowed": allowed})
     await release(connection, [row.lane_id])
     state = {Decision.SENT: "confirmed", Decision.SEND_AGAIN: "planned", Decision.DROP: "skipped"}[decision]
     return Decided(subject, True, state, followed.rowcount)
+
+
+async def _allowed(connection: AsyncConnection, row: Row[Any]) -> str:
+    """Return what an effect keeps of the decision, as JSON: the date that the person has seen, if it had been moved.
+
+    Should it be moved once more, the effect is held once more.
+    """
+    if not row.reason.startswith(MOVED):
+        return "{}"
+    found = (await connection.execute(OCCASION, {"handoff_id": row.handoff_id})).mappings().one()
+    rule = await rule_versions.load(connection, found["rule_id"], found["rule_version"])
+    return json.dumps({"allowed_for": due_moment(rule, occasion_from_row(found)).isoformat()})
 
 
 def _drops(decision: Decision) -> bool:

@@ -14,6 +14,9 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from handoff import consent
+from handoff.ledger import consents, suppressions
+from handoff.ledger.anonymity import forget_answers
 from handoff.ledger.bells import ring
 from handoff.ledger.decisions import release
 
@@ -30,6 +33,8 @@ class Erasure:
     :param entries: entries of sources' lists whose presence was removed.
     :param verdicts: verdicts whose facts were removed.
     :param texts: events and occasions that named the person and were blanked.
+    :param answers: answers to surveys that lost comment and person; their ratings count on.
+    :param consents: lines of the consent log that lost source and evidence; what was said stays.
     :param skipped: open effects that were ended.
     :param doubtful: how many of these had been sent with an outcome that is not known.
     :param accounts: target accounts that have or may have the person, with their effects; ask them to erase too.
@@ -40,6 +45,8 @@ class Erasure:
     entries: int = 0
     verdicts: int = 0
     texts: int = 0
+    answers: int = 0
+    consents: int = 0
     skipped: int = 0
     doubtful: int = 0
     accounts: dict[str, int] = field(default_factory=dict)
@@ -123,7 +130,12 @@ async def erase(connection: AsyncConnection, key: str) -> Erasure:
     texts = [(await connection.execute(statement, person)).rowcount for statement in (EVENTS, OCCASIONS)]
     entries = (await connection.execute(ENTRIES, person)).rowcount
     verdicts = (await connection.execute(VERDICTS, person)).rowcount
-    return Erasure(key, known, entries=entries, verdicts=verdicts, texts=sum(texts), **effects)
+    answers = await forget_answers(connection, contact.id)
+    lines = await consents.forget(connection, key)
+    await suppressions.add(connection, key, consent.ALL, "erased", "handoff erase")
+    return Erasure(
+        key, known, entries=entries, verdicts=verdicts, texts=sum(texts), answers=answers, consents=lines, **effects
+    )
 
 
 def _distinct(phone: str) -> str:

@@ -14,7 +14,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.errors import LedgerError
+from handoff.ledger import consents
 from handoff.ledger.connect import single_statements
+from handoff.ledger.consents import Use
 from handoff.ledger.storable import storable_json
 
 GATHER_SECONDS = 0.004
@@ -48,6 +50,7 @@ class Release:
 @dataclass(slots=True)
 class _Group:
     intents: dict[int, asyncio.Future[bool]] = field(default_factory=dict)
+    uses: dict[int, Use] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     stops: list[tuple[int, str, str]] = field(default_factory=list)
     releases: list[Release] = field(default_factory=list)
@@ -55,7 +58,7 @@ class _Group:
     @property
     def kinds(self) -> int:
         """How many kinds of things are to be written, each by one statement."""
-        return sum(map(bool, (self.intents, self.outcomes, self.stops, self.releases)))
+        return sum(map(bool, (self.intents, self.uses, self.outcomes, self.stops, self.releases)))
 
 
 OUTCOMES = text("""
@@ -88,8 +91,9 @@ RELEASES = text("""
     UPDATE handoff.lanes AS lane SET lease_owner = NULL, leased_until = NULL, held = release.held,
         rests = release.rests,
         ready_at = CASE
-            -- What it is to rest for has ended meanwhile, and woke it too early.
-            WHEN release.rests IS NOT NULL AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope = release.rests)
+            -- What it is to rest for has ended meanwhile, and woke it too early; of a pause the ledger knows nothing.
+            WHEN release.rests IS NOT NULL AND release.rests NOT LIKE 'paused:%'
+                AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope = release.rests)
                 AND NOT EXISTS (SELECT FROM handoff.circuits
                     WHERE 'account:' || account = release.rests AND opened_at IS NOT NULL)
                 THEN clock_timestamp() + make_interval(secs => LEAST(release.seconds, 2))
@@ -120,14 +124,17 @@ class Journal:
         self._news, self._writing = asyncio.Event(), asyncio.Lock()
         self._failure: BaseException | None = None
 
-    async def intend(self, effect_id: int) -> bool:
+    async def intend(self, effect_id: int, use: Use | None = None) -> bool:
         """Announce an effect and wait until that is on disk.
 
+        :param use: the legal ground that it rests on, noted with it.
         :returns: ``False`` when the lane's lease was lost; then nothing may be sent.
         """
         self._check()
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._group.intents[effect_id] = answer
+        if use is not None:
+            self._group.uses[effect_id] = use
         self._news.set()
         return await answer
 
@@ -208,6 +215,8 @@ class Journal:
         if group.intents:
             result = await connection.execute(INTENTS, owner | {"intents": list(group.intents)})
             granted = set(result.scalars())
+        if uses := [use for effect_id, use in group.uses.items() if effect_id in granted]:
+            await consents.note_used(connection, uses)
         if group.releases:
             rows = [
                 {"lane_id": r.lane_id, "revision": r.revision, "seconds": r.seconds, "held": r.held, "rests": r.rests}

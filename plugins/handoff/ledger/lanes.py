@@ -21,6 +21,7 @@ class OpenEffect:
 
     :param state: ``planned``, or ``sending`` / ``unknown`` when an earlier attempt's outcome is not known.
     :param seconds_since_intent: how long ago the last attempt was announced, ``None`` if there was none.
+    :param due_at: the moment (aware) for which it was judged, or the later one for which a person let it go out.
     :param late_allowed: a person let it go out however late it is.
     :param cancelled: its occasion has been cancelled, though perhaps after it was judged.
     :param occasion_version: which version of the occasion that was.
@@ -74,7 +75,8 @@ CLAIM = text("""
 OPEN = text("""
     SELECT effect.id, effect.handoff_id, effect.lane_id, effect.step_no, effect.step, effect.state, effect.attempts,
         effect.account, EXTRACT(EPOCH FROM clock_timestamp() - effect.intent_at) AS seconds_since_intent,
-        effect.late_allowed, handoff.batch_id, batch.rule_id, batch.due_at, occasion.cancelled,
+        effect.late_allowed, handoff.batch_id, batch.rule_id, occasion.cancelled,
+        COALESCE(CAST(effect.proof ->> 'allowed_for' AS timestamptz), batch.due_at) AS due_at,
         occasion.version AS occasion_version, contact.email, contact.first_name, contact.last_name, contact.phone,
         contact.language, contact.timezone
     FROM handoff.effects AS effect
@@ -175,6 +177,14 @@ async def waiting(connection: AsyncConnection, order_group: str, *, horizon: flo
     return row.open, max(0.0, float(row.seconds or 0.0))
 
 
-async def wake(connection: AsyncConnection, scope: str) -> None:
-    """Let the lanes go on that rest for this: ``all``, ``rule:<id>`` or ``account:<connection id>``."""
-    await connection.execute(WAKE, {"scope": scope})
+def paused_scope(rule_id: str) -> str:
+    """Return what lanes rest for whose rule is paused where it is scheduled."""
+    return f"paused:{rule_id}"
+
+
+async def wake(connection: AsyncConnection, scope: str) -> int:
+    """Let the lanes go on that rest for this: ``all``, ``rule:<id>``, ``paused:<id>`` or ``account:<connection id>``.
+
+    :returns: how many lanes that are.
+    """
+    return (await connection.execute(WAKE, {"scope": scope})).rowcount

@@ -11,10 +11,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import notices
+from handoff.ledger.bells import ring
 
 Purpose = Literal["writes", "polling", "reserve"]
 RESERVE_SHARE, POLLING_SHARE = 0.1, 0.2
 """Of an account that is both read and written to, polling may have a fifth of the day."""
+MIDNIGHT_SECONDS = 120.0
+"""Lanes that rest for tomorrow are ready within so long after midnight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,23 @@ DECLARE = text("""
         WHERE (bucket.rate, bucket.per_day, bucket.bulk_from)
             IS DISTINCT FROM (EXCLUDED.rate, EXCLUDED.per_day, EXCLUDED.bulk_from)
 """)
+USED = text("""
+    SELECT COALESCE(sum(used), 0) FROM handoff.day_uses
+    WHERE account = :account AND purpose = 'writes' AND day = CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date)
+""")
+# Those that rest for tomorrow are ready just after midnight. Whoever else is woken with them looks and rests again.
+WAKE = text("""
+    WITH tomorrow AS (
+        SELECT (date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') + interval '1 day') AT TIME ZONE 'UTC' AS begins
+    ), resting AS (
+        SELECT lane.id FROM handoff.lanes AS lane, tomorrow
+        WHERE lane.ready_at BETWEEN begins AND begins + make_interval(secs => :within) AND lane.held IS NULL
+          AND EXISTS (SELECT FROM handoff.effects
+            WHERE lane_id = lane.id AND account = :account AND state = 'planned')
+        ORDER BY lane.id FOR NO KEY UPDATE OF lane
+    )
+    UPDATE handoff.lanes AS lane SET ready_at = clock_timestamp() FROM resting WHERE lane.id = resting.id
+""")
 WAITING = text("""
     SELECT count(*) FROM handoff.effects WHERE account = :account AND state = 'planned'
 """)
@@ -78,10 +98,19 @@ def next_day(moment: datetime) -> datetime:
 
 
 async def declare(connection: AsyncConnection, account: str, limits: Limits) -> None:
-    """Remember what an account's connection allows, for those who look ahead."""
+    """Remember what an account's connection allows, for those who look ahead.
+
+    Lanes that rest for tomorrow go on when the day has requests left, because more of them are allowed now.
+    """
     quota = limits.quota
     values = {"rate": limits.rate, "per_day": quota.per_day if quota else None, "bulk_from": limits.bulk_from}
     await connection.execute(DECLARE, {"account": account, **values})
+    used = int((await connection.execute(USED, {"account": account})).scalar_one())
+    if quota is None or used < quota.most("writes"):
+        woken = await connection.execute(WAKE, {"account": account, "within": MIDNIGHT_SECONDS})
+        if woken.rowcount:
+            await notices.close(connection, f"quota/{account}/writes")
+            await ring(connection)
 
 
 async def used_up(connection: AsyncConnection, account: str, purpose: Purpose, quota: Quota) -> None:

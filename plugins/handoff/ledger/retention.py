@@ -16,7 +16,7 @@ from sqlalchemy import TextClause, bindparam, column, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.errors import HandoffError
-from handoff.ledger import cursors
+from handoff.ledger import anonymity, cursors
 
 LONGEST_DAYS = 36_500
 AT_ONCE = 5_000
@@ -35,6 +35,9 @@ class Periods:
         of their last occasion on; not shorter than ``presence``.
     :param facts: the facts of verdicts, from the judgement on; the verdict and its reason stay.
     :param proofs: what targets answered to effects, from the effect's end on; its state stays.
+    :param answers: comments of answers to surveys and whose they are, from the answer on; the rating stays.
+    :param consents: the consent log, from the last grant, withdrawal, notice or use of the same person, channel and
+        purpose on (the proof must be kept for five years: section 7a UWG); who withdrew or objected stays known.
     :param notices: notices that were closed, from then on.
     :param starts: how long runs took to start; the last 50 stay.
     :param uses: how many requests an account used of its day.
@@ -45,6 +48,8 @@ class Periods:
     contacts: int = 365
     facts: int = 365
     proofs: int = 365
+    answers: int = 365
+    consents: int = 1827
     notices: int = 90
     starts: int = 30
     uses: int = 90
@@ -149,6 +154,37 @@ _KINDS = {
             ORDER BY id LIMIT :most
         """),
         remove=text("UPDATE handoff.effects SET proof = NULL WHERE id = ANY(CAST(:found AS bigint[]))"),
+    ),
+    # A rating without a person, a comment or a source's ref has nothing left to remove.
+    "answers": _Kind(
+        find=text("""
+            SELECT id AS found FROM handoff.answers
+            WHERE answered_at < :before AND rating IS NOT NULL AND (contact_id IS NOT NULL OR ref IS NOT NULL)
+            ORDER BY id LIMIT :most
+        """),
+        remove=anonymity.SOME,
+    ),
+    "consents": _Kind(
+        find=text("""
+            SELECT id AS found FROM handoff.consents AS consent
+            WHERE at < :before
+              AND (what NOT IN ('withdrawn', 'objected')
+                OR (source, ip, user_agent, evidence) <> ('', '', '', CAST('{}' AS jsonb)))
+              AND NOT EXISTS (SELECT FROM handoff.consents AS later
+                WHERE later.contact_key = consent.contact_key AND later.channel = consent.channel
+                  AND later.purpose = consent.purpose AND later.at >= :before)
+            ORDER BY id LIMIT :most
+        """),
+        remove=text("""
+            WITH gone AS (
+                DELETE FROM handoff.consents
+                WHERE id = ANY(CAST(:found AS bigint[])) AND what NOT IN ('withdrawn', 'objected') RETURNING id
+            ), kept AS (
+                UPDATE handoff.consents SET contact_id = NULL, source = '', ip = '', user_agent = '', evidence = '{}'
+                WHERE id = ANY(CAST(:found AS bigint[])) AND what IN ('withdrawn', 'objected') RETURNING id
+            )
+            SELECT id FROM gone UNION ALL SELECT id FROM kept
+        """),
     ),
     "notices": _Kind(
         find=text("SELECT id AS found FROM handoff.notices WHERE closed_at < :before ORDER BY id LIMIT :most"),

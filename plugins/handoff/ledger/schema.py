@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, SmallInteger, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -63,7 +74,7 @@ class OccasionRow(Base):
     """An occasion as last reported; ``version`` grows whenever its anchors or state change."""
 
     __tablename__ = "occasions"
-    __table_args__ = (UniqueConstraint("source", "account", "key"),)
+    __table_args__ = (UniqueConstraint("source", "account", "key"), Index(None, "source", "account", "series"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     source: Mapped[str]
@@ -180,7 +191,7 @@ class Lane(Base):
     ``ready_at`` is when its next effect may go out, ``NULL`` when there is nothing to do.
     ``revision`` grows whenever work is added, so that a worker never puts new work to sleep.
     ``held`` names why only a person can let it go on. ``rests`` names what it rests for, whose end wakes it
-    at once: ``all``, ``rule:<id>`` or ``account:<connection id>``.
+    at once: ``all``, ``rule:<id>``, ``paused:<id>`` (of a rule) or ``account:<connection id>``.
     """
 
     __tablename__ = "lanes"
@@ -370,3 +381,119 @@ class Erased(Base):
 
     key: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class SigningKey(Base):
+    """A secret made at random: ``links`` signs the links in messages."""
+
+    __tablename__ = "signing_keys"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    secret: Mapped[bytes]
+    made_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Consent(Base):
+    """One line of the consent log, which only grows: what somebody agreed to, took back, or was told.
+
+    ``contact_key`` is hashed; ``at`` is when it happened, ``recorded_at`` when it was written down. Of a consent
+    that was ``used`` the effect is named.
+    """
+
+    __tablename__ = "consents"
+    __table_args__ = (
+        Index("ix_consents_standing", "contact_key", "channel", "purpose", "at"),
+        Index("uq_consents_used", "effect_id", unique=True, postgresql_where=text("what = 'used'")),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    contact_key: Mapped[str]
+    contact_id: Mapped[int | None]
+    channel: Mapped[str]
+    purpose: Mapped[str]
+    what: Mapped[str]
+    wording: Mapped[str] = mapped_column(server_default="")
+    wording_hash: Mapped[str] = mapped_column(server_default="")
+    source: Mapped[str] = mapped_column(server_default="")
+    ip: Mapped[str] = mapped_column(server_default="")
+    user_agent: Mapped[str] = mapped_column(server_default="")
+    evidence: Mapped[Json] = mapped_column(server_default="{}")
+    effect_id: Mapped[int | None]
+    at: Mapped[datetime]
+    recorded_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class Suppression(Base):
+    """Somebody who gets no survey and no advertising by a channel, or by ``all``; outlives the person's erasure.
+
+    ``lifted_at`` ends it, and ``lifted_because`` says why.
+    """
+
+    __tablename__ = "suppressions"
+    __table_args__ = (
+        Index(
+            "uq_suppressions_open",
+            "contact_key",
+            "channel",
+            "reason",
+            unique=True,
+            postgresql_where=text("lifted_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    contact_key: Mapped[str]
+    channel: Mapped[str]
+    reason: Mapped[str]
+    source: Mapped[str] = mapped_column(server_default="")
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    lifted_at: Mapped[datetime | None]
+    lifted_because: Mapped[str] = mapped_column(server_default="")
+
+
+class Asking(Base):
+    """One effect that asks a person for a rating: written before it goes out, so that its link is known at once.
+
+    ``effect_key`` is the effect's stable name, which the link's token carries; ``language`` is the one asked in.
+    ``via``: ``own`` mail, or the vendor that asks.
+    """
+
+    __tablename__ = "askings"
+    __table_args__ = (Index("ix_askings_distance", "contact_id", "survey", "asked_at"),)
+
+    effect_id: Mapped[int] = mapped_column(ForeignKey(Effect.id), primary_key=True, autoincrement=False)
+    effect_key: Mapped[str] = mapped_column(unique=True)
+    survey: Mapped[str]
+    contact_id: Mapped[int] = mapped_column(ForeignKey(ContactRow.id))
+    rule_id: Mapped[str]
+    via: Mapped[str]
+    language: Mapped[str]
+    asked_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+
+
+class AnswerRow(Base):
+    """The newest version of one answer to a survey; ``ref`` is what its source knows it by.
+
+    When the person is erased, or the answer's retention period ends, the row keeps its ref and loses the rest:
+    ``rating`` is ``NULL`` then, and a new row without ref and person carries the rating on.
+    """
+
+    __tablename__ = "answers"
+    __table_args__ = (
+        UniqueConstraint("via", "survey", "ref"),
+        CheckConstraint("rating BETWEEN 0 AND 10", name="ck_answers_rating"),
+        Index("ix_answers_survey_answered_at", "survey", "answered_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    survey: Mapped[str]
+    via: Mapped[str]
+    ref: Mapped[str | None]
+    contact_id: Mapped[int | None] = mapped_column(ForeignKey(ContactRow.id), index=True)
+    effect_id: Mapped[int | None]
+    rule_id: Mapped[str] = mapped_column(server_default="")
+    occasion_id: Mapped[int | None]
+    rating: Mapped[int | None] = mapped_column(SmallInteger)
+    comment: Mapped[str] = mapped_column(server_default="")
+    answered_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(server_default="1")

@@ -75,6 +75,12 @@ WRITE = text("""
 """)
 
 
+FORGET = text("""
+    DELETE FROM handoff.verdicts
+    WHERE batch_id = :batch_id AND ref = ANY(CAST(:refs AS text[])) AND reason = 'unreadable' AND NOT included
+""")
+
+
 def _steps(rule: Rule) -> str:
     steps = [{"no": number, "step": step.step, "account": step.conn_id} for number, step in enumerate(rule.steps)]
     return storable_json(steps)
@@ -109,6 +115,11 @@ async def write(
     await connection.execute(ALONE, parameters)
     await connection.execute(LOCK, {"order_group": rule.order_group, "lanes": lanes})
     await connection.execute(WRITE, parameters)
+
+
+async def forget_unreadable(connection: AsyncConnection, batch_id: int, refs: Sequence[str]) -> None:
+    """Make room for verdicts on entries that could not be read before; :func:`write` them in the same transaction."""
+    await connection.execute(FORGET, {"batch_id": batch_id, "refs": list(refs)})
 
 
 async def _without_earlier(

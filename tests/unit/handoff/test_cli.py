@@ -63,7 +63,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert head.split() == ["RULE", "WHEN", "WHO", "STEPS"]
     [missed] = [row for row in rows if row.startswith("webinar_missed ")]
     assert "1 minute after the end" in missed
-    assert missed.endswith("not_attended  klicktipp.tag > email")
+    assert missed.endswith("not attended (Nicht teilgenommen), from 50 % of the webinar on  klicktipp.tag > email")
 
 
 def test_list_says_that_there_are_problems(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,7 +66,7 @@ def test_who_registered_again_after_the_moment_was_registered_before_it() -> Non
 
 def test_by_hand_everybody_is_meant() -> None:
     [found] = judged([entry(1, 11)], a_rule(who="attended"), an_occasion(source="manual", account="manual"))
-    assert (found.included, found.reason) == (True, "registered")
+    assert (found.included, found.reason) == (True, "by_hand")
 
 
 entries = st.lists(st.tuples(st.one_of(st.none(), st.integers(1, 6)), st.integers(-20, 70), st.integers(-20, 70)))

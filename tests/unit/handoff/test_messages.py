@@ -11,6 +11,7 @@ from handoff.contact import Contact
 from handoff.errors import TemplateError
 from handoff.messages import Templates
 from handoff.occasion import Occasion
+from handoff.survey_mail import survey_variables
 from handoff.template_check import check_text
 from handoff.templates import RuleFacts, render_text, variables_of
 
@@ -41,12 +42,19 @@ def write(folder: Path, name: str, subject: str, text: str, html: str) -> None:
 
 
 def test_the_seed_pages_recommendations_have_messages() -> None:
-    assert SHIPPED.names() == NAMES
+    assert SHIPPED.names() == sorted([*NAMES, "survey"])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_ships_is_sound_in_both_languages(name: str) -> None:
     assert SHIPPED.check(name, ("de", "en")) == []
+
+
+def test_the_survey_s_message_needs_the_scale_and_no_more() -> None:
+    assert SHIPPED.check("survey", given=survey_variables()) == []
+    problems = "\n".join(SHIPPED.check("survey"))
+    assert "unknown variable 'scores'" in problems
+    assert "unknown variable 'survey_url'" in problems
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from handoff.rule import Rule
 from handoff.rule_document import Document
 from handoff.rule_errors import STEPS
+from handoff.rule_kinds import KINDS
 from handoff.rule_schema import rule_schema, rule_schema_text
 
 SHIPPED = Path(__file__).parents[3] / "include" / "handoffs"
@@ -29,18 +29,23 @@ def test_every_shipped_rule_names_the_schema(path: Path) -> None:
 
 def test_the_schema_is_as_strict_as_the_model() -> None:
     schema = rule_schema()
-    assert schema["additionalProperties"] is False
-    assert set(schema["required"]) == {"id", "title", "when", "who", "steps"}
-    assert set(schema["properties"]) == set(Rule.model_fields)
-    assert schema["properties"]["steps"]["minItems"] == 1
+    assert schema["anyOf"] == [{"$ref": f"#/$defs/{kind.__name__}"} for kind in KINDS.values()]
+    for source, kind in KINDS.items():
+        form = schema["$defs"][kind.__name__]
+        assert form["additionalProperties"] is False
+        own = {"webinaris": {"who"}}.get(source, {"source"})
+        assert set(form["required"]) == {"id", "title", "when", "steps"} | own
+        assert set(form["properties"]) == set(kind.model_fields)
+        assert form["properties"]["steps"]["minItems"] == 1
     assert schema["$defs"]["When"]["oneOf"] == [{"required": ["before"]}, {"required": ["after"]}]
 
 
 def test_the_schema_offers_every_step_and_describes_every_field() -> None:
-    schema = rule_schema()
-    assert set(schema["properties"]["steps"]["items"]["discriminator"]["mapping"]) == set(STEPS)
-    assert all(field.get("description") for field in schema["properties"].values())
-    assert re.fullmatch(schema["properties"]["id"]["pattern"], "webinar_attended")
+    for kind in KINDS.values():
+        form = rule_schema()["$defs"][kind.__name__]["properties"]
+        assert set(form["steps"]["items"]["discriminator"]["mapping"]) == set(STEPS)
+        assert all(field.get("description") for field in form.values())
+        assert re.fullmatch(form["id"]["pattern"], "webinar_attended")
 
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda path: path.stem)

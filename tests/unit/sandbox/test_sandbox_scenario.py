@@ -27,6 +27,16 @@ def test_the_shipped_world_is_small_and_has_every_kind_of_registrant() -> None:
     assert 0 < ended.dates[0].end + 60 < 60
 
 
+def test_the_shipped_crm_has_what_a_rule_may_stumble_over() -> None:
+    account = load_scenario().insightly
+    soon = {deal.id: step.state for deal in (*account.opportunities, *account.projects) for step in deal.states
+            if 0 < step.at < 60}  # fmt: skip
+    assert {"WON", "LOST", "COMPLETED"} == set(soon.values())
+    attached = {len(deal.contacts) for deal in account.opportunities if soon.get(deal.id) == "WON"}
+    assert attached == {0, 1, 2}
+    assert any(not contact.email for contact in account.contacts)
+
+
 def test_an_empty_file_is_a_world_with_the_default_accounts(tmp_path: Path) -> None:
     scenario = load_scenario(written(tmp_path, ""))
     assert scenario.webinars == ()
@@ -54,6 +64,18 @@ DATE = "webinars: [{id: w, title: t, dates: [{id: d, start: 0, end: 60, %s}]}]"
         ("klicktipp: {contacts: [{email: a@example.org, tags: [Nope]}]}", "klicktipp", "no tag 'Nope'"),
         ("activecampaign: {contacts: [{email: a@example.org, lists: {No: 1}}]}", "activecampaign", "'No'"),
         ("webinars: [{id: w, title: a}, {id: w, title: b}]", "(whole)", "'w' is used twice"),
+        (
+            "insightly: {opportunities: [{name: A, state: Gewonnen}]}",
+            "insightly.opportunities.0",
+            "no state 'GEWONNEN'",
+        ),
+        ("insightly: {opportunities: [{name: A, contacts: [7]}]}", "insightly", "no contact with id 7"),
+        (
+            "insightly: {projects: [{id: 1, name: A}, {id: 1, name: B}]}",
+            "insightly",
+            "projects: the id 1 is used twice",
+        ),
+        ("callexa: {surveys: [{id: s, name: A}, {id: s, name: B}]}", "callexa", "'s' is used twice"),
         ("webinars: [", "is no YAML", "line 1"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.webinaris_account import CONN_ID, KEY, WebinarisAccount, date, serving
 from triggers import webinaris
+from triggers.polling import PATIENCE
 from triggers.webinaris import WebinarChangedTrigger, WebinarisTrigger, WebinarMomentTrigger
 
 
@@ -105,7 +106,7 @@ async def test_failing_for_long_is_an_error_event(account: WebinarisAccount) -> 
     account.answer("/api/assumed/dates", (503, ""))
     event = await event_of(waiting_for())
     assert (event["status"], event["error_type"]) == ("error", "Transient")
-    assert len(account.asked) == webinaris.PATIENCE
+    assert len(account.asked) == PATIENCE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""The rules of one source account, as their files are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from handoff.closings import plain
+from handoff.home import rules_folder
+from handoff.insightly_rule import InsightlyRule
+from handoff.rule import Rule
+from handoff.rule_file import load_folder
+
+
+def rules_of(source: str, conn_id: str) -> list[Rule]:
+    """Return the valid rules that wait for occasions of an account."""
+    return [
+        file.rule
+        for file in load_folder(rules_folder())[0]
+        if (file.rule.source, file.rule.conn_id) == (source, conn_id)
+    ]
+
+
+def accounts_of(source: str) -> set[str]:
+    """Return the connections of a source that rules name."""
+    return {file.rule.conn_id for file in load_folder(rules_folder())[0] if file.rule.source == source}
+
+
+def asked_tags(rules: Iterable[Rule]) -> frozenset[str]:
+    """Return the tags that rules ask about, in plain form."""
+    asking = [rule for rule in rules if isinstance(rule, InsightlyRule)]
+    return frozenset(plain(tag) for rule in asking for tag in (rule.tag, rule.without_tag) if tag)

@@ -1,0 +1,114 @@
+"""Insightly's changes into the ledger: one poll, recorded, and the cursor moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import BaseAsyncOperator
+from airflow.sdk.definitions.context import Context
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.closings import Account, name_of
+from handoff.insightly_rule import InsightlyRule
+from handoff.ledger import cursors
+from handoff.ledger.closings import last_of
+from handoff.occasion import Occasion
+from handoff.planner import Planned, plan_new_rules, record
+from hooks.accounts import connection_of
+from hooks.insightly import InsightlyClient, InsightlyHook, account_of
+from hooks.insightly_cursor import PollCursor
+from hooks.insightly_poll import REQUESTS, Polled, meaning, poll
+from hooks.insightly_source import SOURCE
+from hooks.ledger import LedgerHook
+from hooks.protocols.insightly_records import RecordKind
+from hooks.source_rules import asked_tags, rules_of
+from operators.work import open_engine
+
+POLL_MINUTES = 60.0
+
+
+class NextInsightlyPollOperator(BaseAsyncOperator):
+    """Returns when the account is to be polled again.
+
+    That is so many minutes after the last poll as the connection says (``poll_minutes``, default 60, at least 1), or
+    later when the day's requests would not last; at once when it was never polled.
+
+    :param insightly_conn_id: the source account.
+    :returns: the arguments ``at`` (unix seconds) and ``seen`` of a :class:`sensors.next_poll.NextPollSensor`.
+    """
+
+    template_fields: Sequence[str] = ("insightly_conn_id", "ledger_conn_id")
+
+    def __init__(
+        self,
+        *,
+        insightly_conn_id: str = InsightlyHook.default_conn_name,
+        ledger_conn_id: str = LedgerHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.insightly_conn_id, self.ledger_conn_id = insightly_conn_id, ledger_conn_id
+
+    async def aexecute(self, context: Context) -> dict[str, Any]:
+        """Read the cursor and the connection."""
+        conn_id = self.insightly_conn_id
+        connection = await connection_of(conn_id)
+        async with open_engine(self.ledger_conn_id) as engine, engine.connect() as ledger:
+            cursor = PollCursor.parse(await cursors.read(ledger, SOURCE, conn_id))
+        async with InsightlyClient.from_connection(conn_id, connection) as client:
+            pace = client.pace_seconds * REQUESTS
+        seconds = max(account_of(conn_id, connection).number("poll_minutes", POLL_MINUTES, 1) * 60, pace)
+        at = cursor.polled_at.timestamp() + seconds if cursor.polled_at else 0.0
+        return {"at": at, "seen": cursor.heeded}
+
+
+class RecordClosingsOperator(NextInsightlyPollOperator):
+    """Polls an account once and records what its changes mean: records closed, or opened again.
+
+    :returns: counts only: records read, and events, new, moved and cancelled batches.
+    """
+
+    async def aexecute(self, context: Context) -> dict[str, Any]:
+        """Read, record, and move the cursor."""
+        conn_id = self.insightly_conn_id
+        rules = [rule for rule in rules_of(SOURCE, conn_id) if isinstance(rule, InsightlyRule)]
+        account = Account(SOURCE, conn_id, asked_tags(rules))
+        async with open_engine(self.ledger_conn_id) as engine:
+            async with engine.connect() as connection:
+                heeded = await cursors.poked(connection, SOURCE, conn_id)
+                cursor = PollCursor.parse(await cursors.read(connection, SOURCE, conn_id))
+            cursor.heeded = heeded
+            async with InsightlyClient.from_connection(conn_id, await connection_of(conn_id)) as client:
+                polled = await poll(client, _kinds(rules), cursor)
+                occasions = await meaning(client, polled, await _known(engine, conn_id, polled), account)
+            for problem in polled.problems:
+                self.log.error("%s: a record cannot be read: %s", conn_id, problem)
+            planned = await self._record(engine, occasions, rules)
+            async with engine.begin() as connection:
+                await cursors.write(connection, SOURCE, conn_id, polled.cursor.text())
+        self.log.info("%s records changed, recorded %s", len(polled.records), planned)
+        return {"records": len(polled.records), **asdict(planned)}
+
+    async def _record(
+        self, engine: AsyncEngine, occasions: Sequence[Occasion], rules: Sequence[InsightlyRule]
+    ) -> Planned:
+        planned = await record(engine, occasions, rules)
+        planned.new += (await plan_new_rules(engine, SOURCE, self.insightly_conn_id, rules)).new
+        return planned
+
+
+async def _known(engine: AsyncEngine, conn_id: str, polled: Polled) -> dict[str, Occasion]:
+    names = {*map(name_of, polled.records), *polled.cursor.doubtful}
+    async with engine.connect() as connection:
+        return await last_of(connection, SOURCE, conn_id, sorted(names))
+
+
+def _kinds(rules: Sequence[InsightlyRule]) -> set[RecordKind]:
+    """Return the kinds of records that some rule waits for; what no rule waits for costs no request."""
+    kinds: set[RecordKind] = set()
+    for rule in rules:
+        kinds |= {"opportunity"} if rule.opportunities else set()
+        kinds |= {"project"} if rule.projects else set()
+    return kinds

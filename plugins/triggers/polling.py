@@ -1,0 +1,105 @@
+"""Waiting in the triggerer by reading a source again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, ClassVar
+
+from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from sqlalchemy.exc import SQLAlchemyError
+
+from handoff.errors import HandoffError, QuotaUsedUp, RateLimited, Transient
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 5
+"""Polls in a row that may fail; a wait of days should not end by one dropped connection."""
+RETRY_SECONDS = 60.0
+"""Where polls are further apart than this, the first retry comes so soon, and each further one after twice as long."""
+
+Event = dict[str, Any]
+Look = Callable[[], Awaitable[tuple[Event | None, float]]]
+"""Reads once. Returns the event, or ``None``, and the seconds until the next read."""
+
+
+class PollingTrigger(BaseTrigger):
+    """Waits for one event; every failure becomes an error event.
+
+    Error events are ``{"status": "error", "error_type": ..., "message": ...}``. Failed reads are waited out
+    for as long as :data:`PATIENCE` polls take, a day whose requests are used up until it is over.
+
+    :param poll_interval: seconds between two reads.
+    """
+
+    least_patience_seconds: ClassVar[float] = 0.0
+    """How long failing reads are waited out even where :data:`PATIENCE` polls take less."""
+
+    def __init__(self, poll_interval: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.poll_interval = poll_interval
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return class path and arguments, plain JSON without secrets."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
+
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments to build this trigger again."""
+
+    @abstractmethod
+    async def wait(self) -> Event:
+        """Return the event once it is there; see :meth:`poll`."""
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event."""
+        try:
+            event = await self.wait()
+        except Exception as error:
+            event = error_event(error)
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+
+    async def poll(self, look: Look, pace_seconds: float = 0.0) -> Event:
+        """Look until there is an event, and return it.
+
+        :param pace_seconds: reads are at least so far apart. :raises Exception: what ``look`` raises for good.
+        """
+        failures, began = 0, time.monotonic()
+        while True:
+            try:
+                event, pause = await look()
+                failures = 0
+            except QuotaUsedUp as error:
+                event, pause = None, error.retry_after or self.poll_interval
+                log.warning("%s", error)
+            except (Transient, RateLimited, SQLAlchemyError, AirflowRuntimeError) as error:
+                failures, began = failures + 1, began if failures else time.monotonic()
+                if failures >= PATIENCE and time.monotonic() - began >= self._patience():
+                    raise
+                event, pause = None, self._rest(error, failures)
+                log.warning("reading failed, %d in a row: %s", failures, _words(error))
+            if event is not None:
+                return event
+            await asyncio.sleep(max(pause, pace_seconds))
+
+    def _patience(self) -> float:
+        return max((PATIENCE - 1) * self.poll_interval, self.least_patience_seconds)
+
+    def _rest(self, error: Exception, failures: int) -> float:
+        """Return the seconds until the next read after so many failed ones."""
+        soon = min(self.poll_interval, RETRY_SECONDS * 2 ** (failures - 1))
+        return max(soon, getattr(error, "retry_after", None) or 0.0)
+
+
+def error_event(error: Exception) -> Event:
+    """Return the event that tells a task of an error; what others than we raise may quote secrets and is not told."""
+    words = str(error) if isinstance(error, HandoffError | AirflowException) else ""
+    return {"status": "error", "error_type": type(error).__name__, "message": words}
+
+
+def _words(error: Exception) -> str:
+    return error_event(error)["message"] or type(error).__name__

@@ -1,0 +1,52 @@
+"""Reading Insightly keeps to the account's limits: so many requests a second and a day, counted in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from airflow.sdk import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.delivery.limiter import Limiter
+from handoff.errors import QuotaUsedUp
+from handoff.ledger.connect import open_ledger_async
+from hooks.insightly import InsightlyClient
+from hooks.ledger import LedgerHook
+from tests.support.loopback import serving, web
+from tests.support.rows import rows
+
+pytestmark = pytest.mark.integration
+RATE, CALLS = 20, 8
+
+
+async def test_polls_and_workers_share_the_seconds_and_polls_have_half_of_the_day(
+    ledger_url: str, ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def opened(_conn_id: str, connections: int) -> AsyncEngine:
+        return open_ledger_async(ledger_url, connections=connections)
+
+    async def empty(_request: web.Request) -> web.Response:
+        return web.json_response([])
+
+    monkeypatch.setattr(LedgerHook, "open", opened)
+    extra = f'{{"requests_per_second": {RATE}, "requests_per_day": {2 * CALLS}}}'
+    async with serving(empty) as server:
+        connection = Connection(
+            conn_id="insightly_default", conn_type="insightly", host=server.url, password="key", extra=extra
+        )
+        began = time.monotonic()
+        async with InsightlyClient.from_connection("insightly_default", connection) as client:
+            worker = Limiter(ledger, "insightly_default", RATE, client.account.limits.quota)
+            polls = [client.changed("project") for _ in range(CALLS)]
+            await asyncio.gather(*polls, *(worker() for _ in range(4)))
+            took = time.monotonic() - began
+            with pytest.raises(QuotaUsedUp):
+                await client.changed("opportunity")
+    assert took >= (CALLS + 4 - 1) / RATE
+    assert server.seen == [("GET", "/v3.1/Projects/Search")] * CALLS
+    used = await rows(
+        ledger, "SELECT purpose, sum(used)::int FROM handoff.day_uses WHERE purpose = 'polling' GROUP BY 1"
+    )
+    assert [tuple(row) for row in used] == [("polling", CALLS)]

@@ -1,0 +1,304 @@
+"""Insightly's stand-in, polled over real HTTP into a real ledger: each closing once, with few requests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from airflow.sdk import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.errors import WrongCredentials
+from handoff.ledger import cursors
+from handoff.ledger.connect import open_ledger_async
+from handoff.planner import record
+from handoff.rule import Rule
+from hooks.insightly_source import InsightlySource
+from hooks.ledger import LedgerHook
+from operators import insightly as operator_module
+from operators.insightly import NextInsightlyPollOperator, RecordClosingsOperator
+from sandbox import INSIGHTLY_KEY, Sandbox, Scenario
+from tests.support.delivery import judge_due
+from tests.support.rows import rows
+
+CONN = "insightly_default"
+RULE: dict[str, Any] = {
+    "id": "won", "title": "Won", "source": "insightly", "when": {"minutes": 0, "after": "closed"},
+    "steps": [{"step": "klicktipp.tag", "tag": "Kunde"}],
+}  # fmt: skip
+WORLD: dict[str, Any] = {
+    "per_second": None,
+    "contacts": [
+        {"id": 101, "firstname": "Anna", "lastname": "Öz", "email": "anna@example.org"},
+        {"id": 102, "firstname": "Bert", "email": "bert@example.org"},
+        {"id": 103, "firstname": "Ohne", "email": ""},
+        {"id": 104, "firstname": "Falsch", "email": "kein@@punkt"},
+        {"id": 105, "firstname": "Anna2", "email": "ANNA@example.org"},
+    ],
+    "opportunities": [
+        {"id": 31, "name": "Geheim", "contacts": [101]},
+        {"id": 32, "name": "Zwei", "contacts": [101, 102]},
+        {"id": 33, "name": "Keiner"},
+        {"id": 34, "name": "Seltsam", "contacts": [103, 104, 101, 105]},
+    ],
+    "projects": [{"id": 51, "name": "Umzug", "contacts": [102]}],
+}
+OCCASIONS = "SELECT key, cancelled, facts FROM handoff.occasions ORDER BY id"
+
+
+class Insightly:
+    """The stand-in, an account that points to it, and the rules that wait for it."""
+
+    def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
+        self.sandbox, self._http = sandbox, http
+        self.rules = [Rule.model_validate(RULE)]
+        self.extra: dict[str, Any] = {"timeout": 5, "requests_per_second": 1000}
+        self.key = INSIGHTLY_KEY
+        self._asked = Counter[str]()
+
+    @property
+    def connection(self) -> Connection:
+        host = f"{self.sandbox.http_url}/insightly"
+        return Connection(
+            conn_id=CONN, conn_type="insightly", host=host, password=self.key, extra=json.dumps(self.extra)
+        )
+
+    async def order(self, call: str, **body: Any) -> Any:
+        async with self._http.post(f"/_sandbox/insightly/{call}", json=body) as response:
+            assert response.status in {200, 201}, await response.text()
+            return await response.json()
+
+    async def state(self, number: int, state: str, kind: str = "Opportunities") -> None:
+        await self.order("state", object=kind, id=number, state=state)
+
+    async def open_ids(self, count: int) -> list[int]:
+        """Return so many opportunities that are open."""
+        login = {"Authorization": aiohttp.encode_basic_auth(self.key, "")}
+        async with self._http.get("/insightly/v3.1/Opportunities", params={"top": "500"}, headers=login) as response:
+            rows = await response.json()
+        return [row["OPPORTUNITY_ID"] for row in rows if row["OPPORTUNITY_STATE"] == "OPEN"][:count]
+
+    async def asked(self) -> dict[str, int]:
+        """Return how often each path was asked since the last time."""
+        async with self._http.get("/_sandbox/calls") as response:
+            paths = (await response.json()).get("insightly", {"paths": {}})["paths"]
+        total = Counter({path.removeprefix("GET "): sum(outcomes.values()) for path, outcomes in paths.items()})
+        fresh, self._asked = dict(total - self._asked), total
+        return fresh
+
+    async def poll(self) -> dict[str, Any]:
+        found: dict[str, Any] = await RecordClosingsOperator(task_id="record").aexecute({})
+        return found
+
+
+@pytest.fixture
+async def crm(ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Insightly]:
+    async def open_ledger(conn_id: str = "", *, connections: int = 4) -> AsyncEngine:
+        return open_ledger_async(ledger_url, connections=connections)
+
+    async with (
+        Sandbox(Scenario.model_validate({"insightly": WORLD})) as running,
+        aiohttp.ClientSession(running.http_url) as http,
+    ):
+        crm = Insightly(running, http)
+
+        async def connection_of(conn_id: str) -> Connection:
+            return crm.connection
+
+        monkeypatch.setattr(LedgerHook, "open", open_ledger)
+        monkeypatch.setattr(operator_module, "connection_of", connection_of)
+        monkeypatch.setattr(operator_module, "rules_of", lambda source, conn_id: crm.rules)
+        yield crm
+
+
+def source_of(crm: Insightly, ledger: AsyncEngine) -> InsightlySource:
+    return InsightlySource.from_connection(CONN, crm.connection, ledger, ())
+
+
+async def test_a_won_opportunity_reaches_its_contacts_and_an_edit_does_not_again(
+    crm: Insightly, ledger: AsyncEngine
+) -> None:
+    await crm.poll()
+    await crm.state(31, "WON")
+    await crm.poll()
+    await crm.order("edit", id=31, fields={"OPPORTUNITY_DETAILS": "später"})
+    await crm.poll()
+    [(key, cancelled, facts)] = await rows(ledger, OCCASIONS)
+    assert (key, cancelled, facts["record"], facts["state"]) == ("opportunity/31/1", False, "opportunity/31", "won")
+    source = source_of(crm, ledger)
+    assert await judge_due(ledger, crm.rules[0], source) == ["judged"]
+    await source.close()
+    assert await rows(ledger, "SELECT email, first_name, last_name FROM handoff.contacts") == [
+        ("anna@example.org", "Anna", "Öz")
+    ]
+
+
+async def test_nothing_but_ids_dates_and_the_attached_contacts_is_kept(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.state(31, "WON")
+    await crm.order("tag", object="Opportunities", id=31, tag="intern")
+    await crm.poll()
+    for table in ("occasions", "inbox", "cursors", "batches"):
+        text = str(await rows(ledger, f"SELECT * FROM handoff.{table}"))
+        assert "Geheim" not in text
+        assert "intern" not in text
+
+
+async def test_won_opened_and_won_again_is_handed_over_twice(crm: Insightly, ledger: AsyncEngine) -> None:
+    for state in ("WON", "OPEN", "WON"):
+        await crm.state(31, state)
+        await crm.poll()
+    assert [row[:2] for row in await rows(ledger, OCCASIONS)] == [
+        ("opportunity/31/1", True), ("opportunity/31/2", False),
+    ]  # fmt: skip
+    batch = "SELECT state FROM handoff.batches ORDER BY id"
+    assert await rows(ledger, batch) == [("cancelled",), ("waiting",)]
+
+
+async def test_a_second_win_between_two_polls_is_found_in_the_history(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.state(31, "WON")
+    await crm.poll()
+    await crm.state(31, "OPEN")
+    # A history counts in seconds.
+    await asyncio.sleep(1.1)
+    await crm.state(31, "WON")
+    await crm.poll()
+    assert [row[:2] for row in await rows(ledger, OCCASIONS)] == [
+        ("opportunity/31/1", True), ("opportunity/31/2", False),
+    ]  # fmt: skip
+
+
+async def test_opened_again_after_the_poll_is_seen_at_the_last_look(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.state(31, "WON")
+    await crm.poll()
+    await crm.state(31, "OPEN")
+    source = source_of(crm, ledger)
+    assert await judge_due(ledger, crm.rules[0], source) == ["cancelled"]
+    await source.close()
+
+
+async def test_a_tag_taken_away_before_the_moment_counts(crm: Insightly, ledger: AsyncEngine) -> None:
+    crm.rules = [Rule.model_validate(RULE | {"tag": "Callexa"})]
+    await crm.order("tag", object="Opportunities", id=31, tag="callexa")
+    for number in (31, 32):
+        await crm.state(number, "WON")
+    await crm.poll()
+    assert await rows(ledger, "SELECT count(*) FROM handoff.batches") == [(1,)]
+    await crm.order("tag", object="Opportunities", id=31, tag="callexa", remove=True)
+    source = source_of(crm, ledger)
+    assert await judge_due(ledger, crm.rules[0], source) == ["cancelled"]
+    await source.close()
+    assert await rows(ledger, "SELECT reason FROM handoff.batches") == [("no_longer_selected",)]
+
+
+async def test_strange_contacts_are_explained_and_lose_nobody(crm: Insightly, ledger: AsyncEngine) -> None:
+    for number in (32, 33, 34):
+        await crm.state(number, "WON")
+    await crm.poll()
+    source = source_of(crm, ledger)
+    assert await judge_due(ledger, crm.rules[0], source) == ["judged"] * 3
+    await source.close()
+    verdicts = """SELECT occasion.series, verdict.reason FROM handoff.verdicts AS verdict
+        JOIN handoff.batches AS batch ON batch.id = verdict.batch_id
+        JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id ORDER BY occasion.series, verdict.ref"""
+    assert await rows(ledger, verdicts) == [
+        ("opportunity/32", "attached"), ("opportunity/32", "attached"),
+        ("opportunity/34", "attached"), ("opportunity/34", "no_email"), ("opportunity/34", "invalid_email"),
+        ("opportunity/34", "duplicate"),
+    ]  # fmt: skip
+
+
+async def test_a_poll_costs_a_request_a_page(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.poll()
+    await crm.asked()
+    for number in (31, 32, 33):
+        await crm.state(number, "WON")
+    await crm.state(51, "COMPLETED", "Projects")
+    found = await crm.poll()
+    assert found["records"] == 4
+    assert await crm.asked() == {"/Opportunities/Search": 1, "/Projects/Search": 1}
+    crm.rules = [Rule.model_validate(RULE | {"projects": []})]
+    await crm.poll()
+    asked = await crm.asked()
+    assert "/Projects/Search" not in asked
+    assert sum(asked.values()) <= 3
+
+
+async def test_an_hourly_poll_of_a_large_account_takes_three_requests_at_most(
+    crm: Insightly, ledger: AsyncEngine
+) -> None:
+    """200,000 opportunities, of which 40 changed: 12 were won, 5 of those won before were edited."""
+    await crm.order("generate", count=200_000)
+    await crm.poll()
+    generated = await crm.open_ids(40)
+    for number in generated[:5]:
+        await crm.state(number, "WON")
+    await crm.poll()
+    await crm.asked()
+    for number in generated[5:17]:
+        await crm.state(number, "WON")
+    for number in (*generated[:5], *generated[17:]):
+        await crm.order("edit", id=number, fields={"OPPORTUNITY_DETAILS": "neu"})
+    found = await crm.poll()
+    assert (found["records"], found["new"]) == (40, 12)
+    asked = await crm.asked()
+    assert sum(asked.values()) <= 3, asked
+
+
+async def test_a_poll_that_fails_loses_nothing(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.poll()
+    await crm.state(31, "WON")
+    crm.key = "revoked"
+    with pytest.raises(WrongCredentials, match="pod"):
+        await crm.poll()
+    crm.key = INSIGHTLY_KEY
+    await crm.poll()
+    assert len(await rows(ledger, OCCASIONS)) == 1
+
+
+async def test_the_next_poll_is_an_hour_later_or_as_the_connection_says(crm: Insightly, ledger: AsyncEngine) -> None:
+    async def planned() -> dict[str, Any]:
+        return await NextInsightlyPollOperator(task_id="next").aexecute({})
+
+    assert (await planned())["at"] == 0, "at once, when it was never polled"
+    await crm.poll()
+    now = datetime.now(UTC).timestamp()
+    assert (await planned())["at"] == pytest.approx(now + 3600, abs=30)
+    crm.extra["poll_minutes"] = 1
+    assert (await planned())["at"] == pytest.approx(now + 60, abs=30)
+    crm.extra["requests_per_day"] = 100
+    assert (await planned())["at"] > now + 1800, "a hundred requests have to last for the day"
+
+
+async def test_a_poke_is_heeded_once(crm: Insightly, ledger: AsyncEngine) -> None:
+    async with ledger.begin() as connection:
+        await cursors.poke(connection, "insightly", CONN)
+        before = await cursors.poked(connection, "insightly", CONN)
+    await crm.poll()
+    assert (await NextInsightlyPollOperator(task_id="next").aexecute({}))["seen"] == before
+    async with ledger.begin() as connection:
+        await cursors.poke(connection, "insightly", CONN)
+        assert await cursors.poked(connection, "insightly", CONN) != before
+
+
+async def test_the_sweep_s_listing_agrees_with_the_poll(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.state(31, "WON")
+    await crm.poll()
+    before = await rows(ledger, "SELECT key, anchors, version FROM handoff.occasions")
+    source = source_of(crm, ledger)
+    listing = await source.occasions(datetime.now(UTC) - timedelta(days=30))
+    assert listing.only_changes
+    await record(ledger, listing.occasions, crm.rules)
+    assert await rows(ledger, "SELECT key, anchors, version FROM handoff.occasions") == before
+    await crm.state(32, "WON")
+    listing = await source.occasions(datetime.now(UTC) - timedelta(minutes=5))
+    await record(ledger, listing.occasions, crm.rules)
+    assert [row[0] for row in await rows(ledger, OCCASIONS)] == ["opportunity/31/1", "opportunity/32/1"]
+    await crm.poll()
+    assert len(await rows(ledger, OCCASIONS)) == 2, "what the sweep heard first is no news to the poll"
+    await source.close()

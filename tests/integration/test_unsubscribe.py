@@ -1,0 +1,129 @@
+"""Unsubscribing over HTTP, as mail programs, browsers and link scanners do it, on the real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import pytest
+from httpx import ASGITransport, AsyncClient
+from sqlalchemy import make_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.contact import Contact
+from handoff.ledger.keys import signing_key
+from handoff.links import Links
+from handoff.tokens import sign
+from tests.support.rows import rows
+from web.app import create_app
+from web.ledger import close_ledger
+
+KEY = Contact("eva@example.org").key
+LOG = "SELECT contact_key, what, purpose, channel, source FROM handoff.consents ORDER BY id"
+SUPPRESSED = "SELECT contact_key, channel, reason, source FROM handoff.suppressions WHERE lifted_at IS NULL ORDER BY id"
+DONE = [(KEY, "email", "unsubscribed", "one-click")]
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+
+
+def connection_to(url: str) -> str:
+    """Return the Airflow connection that names a ledger."""
+    parsed = make_url(url)
+    options = "&".join(f"{name}={value}" for name, value in parsed.query.items())
+    return json.dumps(
+        {
+            "conn_type": "handoff_ledger", "host": parsed.host, "port": parsed.port, "login": parsed.username,
+            "password": parsed.password, "schema": parsed.database, "extra": {"options": options},
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture
+async def browser(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncClient]:
+    """Somebody without cookies and login, who follows no redirect."""
+    monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", connection_to(ledger_url))
+    transport = ASGITransport(create_app(), raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://airflow") as client:
+        yield client
+    await close_ledger()
+
+
+async def path(ledger: AsyncEngine, purpose: str = "survey") -> str:
+    """Return where a mail's link leads below the app's mount."""
+    async with ledger.begin() as connection:
+        links = Links("http://airflow", await signing_key(connection))
+    return urlsplit(links.unsubscribe(KEY, purpose)).path.removeprefix("/handoffs")
+
+
+async def test_following_the_link_changes_nothing(ledger: AsyncEngine, browser: AsyncClient) -> None:
+    link = await path(ledger)
+    for _ in range(2):
+        shown = await browser.get(link)
+        assert (shown.status_code, shown.text.count("<button"), shown.text.count('<form method="post">')) == (200, 1, 1)
+        assert "Abmelden" in shown.text
+        assert "no more surveys" in shown.text
+    assert (await browser.head(link)).status_code == 200
+    assert (await browser.get(f"{link}?List-Unsubscribe=One-Click")).status_code == 200
+    assert await rows(ledger, LOG) == await rows(ledger, SUPPRESSED) == []
+
+
+@pytest.mark.parametrize(
+    "sent", [{"data": ONE_CLICK}, {"files": {"List-Unsubscribe": (None, "One-Click")}}], ids=["form", "multipart"]
+)
+async def test_one_click_unsubscribes_once(
+    ledger: AsyncEngine, browser: AsyncClient, sent: dict[str, dict[str, object]]
+) -> None:
+    link = await path(ledger)
+    for _ in range(3):
+        answer = await browser.post(link, **sent)  # type: ignore[arg-type]
+        assert (answer.status_code, "abgemeldet" in answer.text) == (200, True)
+    assert await rows(ledger, SUPPRESSED) == DONE
+    assert await rows(ledger, LOG) == [(KEY, "objected", "survey", "email", "one-click")]
+
+
+async def test_the_button_and_an_empty_or_huge_body_unsubscribe_too(ledger: AsyncEngine, browser: AsyncClient) -> None:
+    link = await path(ledger, "marketing")
+    for body in (b"", b"by=page", b"x" * 1_000_000, b"\xff\0"):
+        assert (await browser.post(link, content=body)).status_code == 200
+    assert await rows(ledger, SUPPRESSED) == [(KEY, "email", "unsubscribed", "page")]
+    assert await rows(ledger, LOG) == [(KEY, "objected", "marketing", "email", "page")]
+
+
+async def test_many_at_once_unsubscribe_once(ledger: AsyncEngine, browser: AsyncClient) -> None:
+    link = await path(ledger)
+    answers = await asyncio.gather(*(browser.post(link, data=ONE_CLICK) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert await rows(ledger, SUPPRESSED) == DONE
+    assert len(await rows(ledger, LOG)) == 1
+
+
+async def test_whatever_is_wrong_with_a_link_the_answer_is_the_same(ledger: AsyncEngine, browser: AsyncClient) -> None:
+    good = await path(ledger)
+    async with ledger.begin() as connection:
+        secret = await signing_key(connection)
+    forged = sign(b"x" * 32, "unsubscribe", f"{KEY}:survey")
+    tokens = [forged, sign(secret, "survey", f"{KEY}:survey"), "x", "%00", f"{good.rpartition('/')[2]}A", "ü" * 9]
+    shown = set()
+    for token in tokens:
+        for method in ("GET", "POST"):
+            answer = await browser.request(method, f"/unsubscribe/{token}")
+            shown.add((answer.status_code, answer.text))
+    assert {status for status, _ in shown} == {404}
+    assert len(shown) == 1
+    assert await rows(ledger, LOG) == await rows(ledger, SUPPRESSED) == []
+
+
+async def test_a_ledger_that_cannot_be_reached_is_said_and_tried_again(
+    ledger: AsyncEngine, ledger_url: str, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = await path(ledger)
+    nowhere = {"conn_type": "handoff_ledger", "host": "127.0.0.1", "port": 1, "schema": "x"}
+    for broken, status in ((nowhere, 503), (nowhere | {"schema": ""}, 503)):
+        monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", json.dumps(broken))
+        answer = await browser.post(link, data=ONE_CLICK)
+        assert (answer.status_code, "try again" in answer.text.lower()) == (status, True)
+        await close_ledger()
+    monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", connection_to(ledger_url))
+    assert (await browser.post(link, data=ONE_CLICK)).status_code == 200
+    assert await rows(ledger, SUPPRESSED) == DONE
