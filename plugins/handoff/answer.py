@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from handoff.errors import HandoffError
 
@@ -21,6 +22,17 @@ OWN = "own"
 
 class UnusableAnswer(HandoffError):
     """A rating is no whole number from 0 to 10."""
+
+
+class Content(NamedTuple):
+    """What somebody answered, for the messages and notes that tell it on."""
+
+    rating: int
+    comment: str
+
+
+TRIED = Content(10, "Test")
+"""The answer that a rule of answers is tried with by hand."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from handoff.answer import SOURCE as ANSWERS
+from handoff.answer import TRIED
 from handoff.messages import Templates
 from handoff.rule_document import Document, Location
 from handoff.rule_errors import problem_at
@@ -16,8 +19,19 @@ from handoff.steps import Email, Step, Survey
 from handoff.survey_mail import survey_variables
 from handoff.template_check import check_text
 
-CheckMessage = Callable[[str, tuple[str, ...], bool], list[str]]
-CheckText = Callable[[str], list[str]]
+CheckMessage = Callable[[str, tuple[str, ...], bool, "Shown"], list[str]]
+CheckText = Callable[[str, "Shown"], list[str]]
+
+
+class Shown(NamedTuple):
+    """What the templates of a rule may use: its source's anchors, and whether there is an answer."""
+
+    anchors: tuple[str, ...]
+    answer: bool
+
+    def given(self) -> dict[str, Any]:
+        """Return samples of the further names."""
+        return {"answer": TRIED} if self.answer else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +53,17 @@ def lint(paths: Sequence[Path], templates: Path) -> Report:
     """
     files, problems = load_paths(paths)
     # Many rules name the same templates: each is checked once.
-    message, small = cache(partial(_check_message, Templates(templates))), cache(check_text)
+    message, small = cache(partial(_check_message, Templates(templates))), cache(_check_text)
     in_templates = [problem for file in files for problem in _check_templates(file, message, small)]
     return Report(tuple(files), (*problems, *in_templates))
 
 
 def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) -> Iterator[RuleProblem]:
+    shown = Shown(file.rule.anchors, file.rule.source == ANSWERS)
     found = [
         (("steps", index, *location), words)
         for index, step in enumerate(file.rule.steps)
-        for location, words in _step_problems(step, message, small)
+        for location, words in _step_problems(step, shown, message, small)
     ]
     document = Document.parse(file.text) if found else None
     for location, words in found:
@@ -56,15 +71,26 @@ def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) ->
             yield problem_at(file.path, document, location, what=words)
 
 
-def _check_message(templates: Templates, name: str, languages: tuple[str, ...], survey: bool) -> list[str]:
-    return templates.check(name, languages, survey_variables() if survey else {})
+def _check_message(
+    templates: Templates, name: str, languages: tuple[str, ...], survey: bool, shown: Shown
+) -> list[str]:
+    given = shown.given() | (survey_variables() if survey else {})
+    return templates.check(name, languages, given, shown.anchors)
 
 
-def _step_problems(step: Step, message: CheckMessage, small: CheckText) -> Iterable[tuple[Location, str]]:
+def _check_text(template: str, shown: Shown) -> list[str]:
+    return check_text(template, shown.anchors, shown.given())
+
+
+def _step_problems(step: Step, shown: Shown, message: CheckMessage, small: CheckText) -> Iterable[tuple[Location, str]]:
     if isinstance(step, Email | Survey):
         languages = ("de", "en") if step.language == "contact" else (step.language,)
-        words_of = message(step.template, languages, isinstance(step, Survey))
+        words_of = message(step.template, languages, isinstance(step, Survey), shown)
         yield from ((("template",), words) for words in words_of)
-    fields: dict[str, str] = getattr(step, "fields", {})
-    for name, template in fields.items():
-        yield from ((("fields", name), words) for words in small(template))
+    for name in step.rendered:
+        given: str | dict[str, str] = getattr(step, name, "")
+        texts: dict[Location, str] = (
+            {(name,): given} if isinstance(given, str) else {(name, key): text for key, text in given.items()}
+        )
+        for location, text in texts.items():
+            yield from ((location, words) for words in small(text, shown))

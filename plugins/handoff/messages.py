@@ -5,6 +5,7 @@ The text file's ``subject`` block is the subject (see ``include/templates/README
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from jinja2 import Template
 
 from handoff.errors import TemplateError
 from handoff.links import Links
-from handoff.template_check import check_source, references, samples
+from handoff.template_check import WEBINAR, check_source, references, samples
 from handoff.templates import Variables, did_you_mean, environment, error_of
 
 DEFAULT_LANGUAGE = "de"
@@ -70,19 +71,25 @@ class Templates:
         return Message(known["subject"], self._inliner.inline(html), text.strip() + "\n", language)
 
     def check(
-        self, name: str, languages: tuple[str, ...] = ("de", "en"), given: Variables = MappingProxyType({})
+        self,
+        name: str,
+        languages: tuple[str, ...] = ("de", "en"),
+        given: Variables = MappingProxyType({}),
+        anchors: Sequence[str] = WEBINAR,
     ) -> list[str]:
         """Return the problems of a message without sending it, one sentence each; empty when it is sound.
 
         :param given: samples of what this message may use besides the names of every message.
+        :param anchors: the moments that the occasions it is about have.
         """
         if name not in self.names():
             return [f"template {name!r} is missing in {self.folder.name}{did_you_mean(name, self.names())}"]
         files = [f"{name}.{language}.{kind}.j2" for language in languages for kind in ("html", "txt")]
-        problems = [problem for file in files for problem in self._check_file(file, set(), tuple(given))]
-        return list(dict.fromkeys(problems)) or self._dry_run(name, languages, given)
+        shown = [one | dict(given) for one in samples(anchors)]
+        problems = [problem for file in files for problem in self._check_file(file, set(), shown[0])]
+        return list(dict.fromkeys(problems)) or self._dry_run(name, languages, shown)
 
-    def _check_file(self, file: str, visited: set[str], given: tuple[str, ...]) -> list[str]:
+    def _check_file(self, file: str, visited: set[str], shown: Variables) -> list[str]:
         if file in visited:
             return []
         visited.add(file)
@@ -90,18 +97,18 @@ class Templates:
         if not path.is_file():
             return [f"{file}: missing in {self.folder.name}"]
         source = path.read_text("utf-8")
-        problems = check_source(self._env, source, file, RENDERED + given)
+        problems = check_source(self._env, source, file, shown, RENDERED)
         if problems:
             return problems
         others = references(self._env, source)
-        return [problem for other in others for problem in self._check_file(other, visited, given)]
+        return [problem for other in others for problem in self._check_file(other, visited, shown)]
 
-    def _dry_run(self, name: str, languages: tuple[str, ...], given: Variables) -> list[str]:
+    def _dry_run(self, name: str, languages: tuple[str, ...], shown: list[dict[str, Any]]) -> list[str]:
         problems = []
         for language in languages:
-            for variables in (*samples(), samples()[0] | {"unsubscribe_url": "https://example.org/unsubscribe"}):
+            for variables in (*shown, shown[0] | {"unsubscribe_url": "https://example.org/unsubscribe"}):
                 try:
-                    self.render(name, language, {**variables, **given})
+                    self.render(name, language, variables)
                 except TemplateError as error:
                     problems.append(str(error))
         return list(dict.fromkeys(problems))

@@ -33,6 +33,7 @@ class Call:
     :param rule: what message templates may know of the rule.
     :param known: proofs of this handoff's earlier confirmed steps at the same account, merged;
         saves a target from asking again for ids it has already given us.
+    :param more: further names that templates see: ``answer`` in a rule of answers.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Call:
     occasion: Occasion
     rule: RuleFacts = field(default_factory=RuleFacts)
     known: Proof = field(default_factory=dict)
+    more: Mapping[str, object] = field(default_factory=dict)
 
 
 class Target(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, TemplateSyntaxError, meta, nodes
@@ -20,32 +21,43 @@ class AnyFact(dict[str, object]):
         return f"https://example.org/{key}"
 
 
-def samples() -> list[dict[str, Any]]:
-    """Return two sets of variables, one with everything filled in and one with the least a source gives."""
-    anchors = {"start": datetime(2026, 3, 24, 18, tzinfo=UTC), "end": datetime(2026, 3, 24, 19, tzinfo=UTC)}
+WEBINAR = ("start", "end")
+
+
+def samples(anchors_named: Sequence[str] = WEBINAR) -> list[dict[str, Any]]:
+    """Return two sets of variables, one with everything filled in and one with the least a source gives.
+
+    :param anchors_named: the moments that the source's occasions have.
+    """
+    first = datetime(2026, 3, 24, 18, tzinfo=UTC)
+    anchors = {name: first + timedelta(hours=number) for number, name in enumerate(anchors_named)}
     occasion = Occasion("sample", "sample", "d1", "Sample", anchors, series="w1", facts=AnyFact())
     full = Contact("sample@example.org", "Ada", "Sample", "+49 30 1234", "de", "America/New_York")
     rule = RuleFacts("sample", "Sample")
     return [variables_of(contact, occasion, rule) for contact in (full, Contact("sample@example.org"))]
 
 
-def check_text(template: str) -> list[str]:
-    """Return the problems of one short template of a rule; empty when it is sound."""
-    env = environment()
-    return check_source(env, template, "template") or _dry_run(env, template)
+def check_text(template: str, anchors: Sequence[str] = WEBINAR, given: Variables = MappingProxyType({})) -> list[str]:
+    """Return the problems of one short template of a rule; empty when it is sound.
+
+    :param anchors: see :func:`samples`. :param given: samples of further names.
+    """
+    env, shown = environment(), [one | dict(given) for one in samples(anchors)]
+    return check_source(env, template, "template", shown[0]) or _dry_run(env, template, shown)
 
 
-def check_source(env: Environment, source: str, file: str, extra: tuple[str, ...] = ()) -> list[str]:
+def check_source(
+    env: Environment, source: str, file: str, variables: Variables, extra: tuple[str, ...] = ()
+) -> list[str]:
     """Return the problems of one file's text: syntax, unknown variables and unknown attributes.
 
-    :param extra: names besides ``contact``, ``occasion`` and ``rule`` that this file may use.
+    :param variables: a sample of what it may use. :param extra: further names whose attributes are not checked.
     """
     try:
         tree = env.parse(source, file)
         env.compile(source, file)
     except TemplateSyntaxError as error:
         return [str(error_of(error, file))]
-    variables = samples()[0]
     found = [*_unknown_names(tree, {*variables, *extra}), *_unknown_attributes(tree, variables)]
     return [f"{file}:{line}: {words}" for line, words in sorted(found)]
 
@@ -71,8 +83,8 @@ def _unknown_attributes(tree: nodes.Template, variables: Variables) -> Iterator[
             yield node.lineno, f"unknown variable {wrong!r}{did_you_mean(node.attr, known)}"
 
 
-def _dry_run(env: Environment, template: str) -> list[str]:
-    for variables in samples():
+def _dry_run(env: Environment, template: str, shown: list[dict[str, Any]]) -> list[str]:
+    for variables in shown:
         try:
             env.from_string(template).render(**variables)
         except Exception as error:

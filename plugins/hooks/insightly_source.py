@@ -97,7 +97,11 @@ class InsightlySource:
         return Roster(datetime.now(UTC), read_at, entries, tuple(gone))
 
     async def close(self) -> None:
-        """Close the connections; safe to call twice."""
+        """End the reading under way and close the connections; safe to call twice."""
+        tasks = list(self._reading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.close()
 
     async def _record(self, known: Occasion) -> Record | None:

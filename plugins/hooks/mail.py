@@ -163,6 +163,8 @@ class Mailbox:
             self._timeout = max(float(hook.timeout), 1.0)
         except (TypeError, ValueError):
             raise self._misconfigured("its Extra is not a JSON object with a number as timeout") from None
+        if not hook.host.strip():
+            raise self._misconfigured("it names no mail server; put the server's name into Host")
         if hook.auth_type != "basic":
             raise self._misconfigured(f"auth_type {hook.auth_type!r} is not supported; use 'basic' in its Extra")
         return hook

@@ -112,7 +112,8 @@ class MailTarget:
         if not isinstance(call.step, Email | Survey):
             raise Refused(account, SENDING, f"the step {call.step.step!r} is not an e-mail")
         language = call.contact.language if call.step.language == "contact" else call.step.language
-        variables = variables_of(call.contact, call.occasion, call.rule) | {"unsubscribe_url": unsubscribe}
+        shown = variables_of(call.contact, call.occasion, call.rule)
+        variables = shown | dict(call.more) | {"unsubscribe_url": unsubscribe}
         if isinstance(call.step, Survey):
             variables |= survey_variables(self._links("a survey needs a link to its page"), call.key)
         try:

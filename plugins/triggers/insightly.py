@@ -91,8 +91,7 @@ class InsightlyStateTrigger(PollingTrigger):
         async with InsightlyClient.from_connection(self.insightly_conn_id, connection) as client:
             sight = await client.carry(self.lookout.look(client.account.calls))
             report(self.insightly_conn_id, sight)
-            pause = min(self.poll_interval, sight.settles_in) if sight.arrivals else self.poll_interval
-            return event_of(sight), max(pause, client.pace_seconds)
+            return event_of(sight), max(sight.settles_in or self.poll_interval, client.pace_seconds)
 
 
 def event_of(sight: Sight) -> dict[str, Any] | None:

@@ -329,6 +329,14 @@ def test_a_connection_without_a_sender_says_where_to_set_it(sender: str) -> None
         MailTarget.from_connection("smtp_default", smtp(25, from_email=sender), TEMPLATES)
 
 
+@pytest.mark.parametrize("host", ["", " ", None])
+def test_a_connection_without_a_server_says_where_to_set_it(host: str | None) -> None:
+    connection = smtp(25)
+    connection.host = host
+    with pytest.raises(WrongCredentials, match="put the server's name into Host"):
+        MailTarget.from_connection("smtp_default", connection, TEMPLATES)
+
+
 @pytest.mark.parametrize("extra", [{"timeout": "soon"}, {"auth_type": "oauth2"}])
 def test_a_connection_that_cannot_be_used_says_why(extra: dict[str, str]) -> None:
     with pytest.raises(WrongCredentials, match=next(iter(extra))):

@@ -17,8 +17,10 @@ from handoff.cli import COMMANDS, command_of
 from handoff.late import Then
 from handoff.rule import Rule
 from handoff.rule_document import Document
+from handoff.rule_kinds import KINDS
 from handoff.steps import AnyStep, Step
 from handoff.timing import Language, When
+from handoff.webinar_rule import WebinarRule
 from handoff.windows import WEEKDAYS, Window
 from hooks.activecampaign import ActiveCampaignHook
 from hooks.callexa import CallexaHook
@@ -81,10 +83,25 @@ def default_of(field: FieldInfo) -> str:
 
 @pytest.mark.parametrize("name", Rule.model_fields)
 def test_rule_option(name):
-    cells = rows(section(page("docs/rules.md"), "## Options of a rule"))[name]
-    field = Rule.model_fields[name]
+    cells = rows(section(page("docs/rules.md"), "## Options of a rule").partition("\n### ")[0])[name]
+    field = WebinarRule.model_fields[name]
     if name != "order_group":  # its default is the rule's id
         assert default_of(field) in cells[1]
+    for choice in [value for value in get_args(field.annotation) if isinstance(value, str)]:
+        assert f"`{choice}`" in " ".join(cells)
+
+
+@pytest.mark.parametrize("source", KINDS)
+def test_the_options_of_a_source(source):
+    [heading] = re.findall(rf"^### `source: {source}`.*$", page("docs/rules.md"), re.MULTILINE)
+    table = rows(section(page("docs/rules.md"), heading))
+    own = {name: field for name, field in KINDS[source].model_fields.items() if name not in Rule.model_fields}
+    assert own.keys() <= table.keys()
+    for name, field in own.items():
+        assert default_of(field) in table[name][1], name
+        for choice in [value for value in get_args(get_args(field.annotation)[:1]) if isinstance(value, str)]:
+            assert f"`{choice}`" in " ".join(table[name])
+    assert source in page("docs/rules.md")
 
 
 @pytest.mark.parametrize("name", When.model_fields)

@@ -12,10 +12,13 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.answer import SOURCE as ANSWERS
+from handoff.answer import TRIED
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.limiter import Limiter
 from handoff.errors import TargetError
 from handoff.ledger import rule_versions, survey_distance
+from handoff.ledger.answers import answers_of
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.quotas import Quota
@@ -115,10 +118,21 @@ class Desk:
         """
         rule, occasion, _ = await self.batch(effect.batch_id, effect.occasion_version)
         facts = RuleFacts(rule.id, rule.title, rule.language, rule.purpose, rule.legal_basis or "")
-        variables = variables_of(effect.contact, occasion, facts)
+        more = await self._more(rule, occasion)
+        variables = variables_of(effect.contact, occasion, facts) | more
         step = rendered(rule.steps[effect.step_no], variables)
         key = effect_key(rule.id, occasion, effect.contact.key, effect.step_no)
-        return Call(key=key, step=step, contact=effect.contact, occasion=occasion, rule=facts, known=known)
+        return Call(key=key, step=step, contact=effect.contact, occasion=occasion, rule=facts, known=known, more=more)
+
+    async def _more(self, rule: Rule, occasion: Occasion) -> dict[str, Any]:
+        """Return what an answer says, read now: it may have been erased, or changed, since it was judged."""
+        if rule.source != ANSWERS:
+            return {}
+        if occasion.source == BY_HAND:
+            return {"answer": TRIED}
+        async with self._engine.connect() as connection:
+            answer = await answers_of(connection, occasion.facts)
+        return {"answer": answer} if answer else {}
 
     async def asked_recently(self, effect: OpenEffect, call: Call) -> bool:
         """Tell whether the step asks the person too soon again; see :mod:`handoff.ledger.survey_distance`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.answer import ACCOUNT, SOURCE, Answer, GivenAnswer, kind_of
+from handoff.answer import ACCOUNT, SOURCE, Answer, Content, GivenAnswer, kind_of
 from handoff.ledger import occasions
 from handoff.ledger.askings import Asked
 from handoff.ledger.storable import storable
@@ -52,13 +52,6 @@ NOW = text(f"SELECT {COLUMNS} FROM handoff.answers WHERE id = :id AND rating IS 
 BY_REF = text(f"""
     SELECT {COLUMNS} FROM handoff.answers WHERE via = :via AND survey = :survey AND ref = :ref AND rating IS NOT NULL
 """)  # noqa: S608 - nothing but the constant above
-
-
-class Content(NamedTuple):
-    """What somebody answered, for the messages and notes that tell it on."""
-
-    rating: int
-    comment: str
 
 
 async def record_answer(connection: AsyncConnection, given: GivenAnswer, rules: Sequence[Rule]) -> Answer | None:

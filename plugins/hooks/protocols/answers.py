@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from handoff.errors import RateLimited, Refused, TargetError, Transient, UnknownOutcome
+from handoff.errors import RateLimited, Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
 from hooks.protocols.wire import Request, Response
 
 ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:=]+@[^\s\"'<>()\[\],;:=]+")
@@ -18,6 +18,12 @@ NUMBER = re.compile(r"\+?\d[\d /-]{6,}\d")
 NOT_PERSONAL = frozenset({"name", "tag", "tagType", "tags", "field", "contact", "list"})
 """Keys of request bodies whose texts are the account's names and ids, not the contact's data."""
 MAX_WORDS = 300
+TURNED_AWAY = frozenset({401, 403, 407})
+"""Nothing is carried out for somebody who is not let in, by the target or by a proxy before it."""
+NOT_THERE = frozenset({404, 405, 410, 421})
+"""Nobody there carries such a call out: the host, its path, or what answers in the vendor's place is another one."""
+NOT_LIKE_THIS = frozenset({400, 411, 413, 414, 415, 422, 431})
+"""The request was turned down for its form, before anything was done with it."""
 
 
 class Denied(Refused):
@@ -40,15 +46,33 @@ def unreadable(account: str, request: Request, words: str) -> TargetError:
 def decode(account: str, request: Request, response: Response) -> Any:
     """Decode a JSON answer.
 
-    :raises UnknownOutcome: it is empty, HTML or malformed and the request may have changed something.
-    :raises Transient: the same, after a read.
+    :raises TargetError: it is empty, HTML or malformed; its status may still say what became of the request
+        (:func:`undecodable`).
     """
     try:
         return response.json()
     except (ValueError, RecursionError):
-        kind = response.headers.get("content-type", "no content type").partition(";")[0]
-        words = f"HTTP {response.status} without JSON: {len(response.body)} bytes of {kind}"
-    raise unreadable(account, request, words)
+        pass
+    raise undecodable(account, request, response)
+
+
+def undecodable(account: str, request: Request, response: Response) -> TargetError:
+    """Return what an answer without JSON says of the effect, by its status alone.
+
+    Such an answer is seldom the vendor's own, so that 404 never says that a contact or a record is gone. 408, 409 and
+    425 may come after a beginning (a proxy that grew impatient, the same call twice), and 406 after everything was
+    done; they and all others say nothing.
+    """
+    kind = response.headers.get("content-type", "no content type").partition(";")[0]
+    words = f"HTTP {response.status} without JSON: {len(response.body)} bytes of {kind}"
+    if response.status in TURNED_AWAY:
+        words += ", from the target or from a proxy or firewall before it"
+        return WrongCredentials(account, request.operation, words)
+    if response.status in NOT_THERE:
+        return Transient(account, request.operation, f"{words}; check the connection's host")
+    if response.status in NOT_LIKE_THIS:
+        return Denied(account, request.operation, words, response.status)
+    return unreadable(account, request, words)
 
 
 def retry_after(response: Response) -> float | None:
@@ -71,6 +95,7 @@ def read(account: str, request: Request, response: Response, explain: Callable[[
     :param explain: the vendor's words and error number in the document of a refusal.
     :raises RateLimited: status 429. :raises Denied: another status 4xx with a JSON document.
     :raises UnknownOutcome: nothing can be said of the effect. :raises Transient: the same, after a read.
+    :raises TargetError: there is no JSON document, see :func:`undecodable`.
     """
     if response.status == 429:
         raise RateLimited(account, request.operation, "HTTP 429", retry_after(response))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from handoff.errors import Transient
 from hooks.protocols.answers import Denied, unreadable
 from hooks.protocols.insightly_errors import accepted
-from hooks.protocols.insightly_pages import PAGE, ListMoves, Walk, walk
+from hooks.protocols.insightly_pages import PAGE, ListMoves, ListRepeats, Walk, walk
 from hooks.protocols.insightly_records import (
     FIELDS,
     LINK_NAMES,
@@ -204,6 +204,8 @@ class InsightlyProtocol:
             return (yield from walk(lambda skip: self._page(path, operation, query, skip, note), id_field))
         except ListMoves:
             words = "rows vanish faster than the list can be read"
+        except ListRepeats:
+            words = "a full page holds nothing new; is what answers at the connection's host Insightly?"
         raise Transient(self.account, operation, words)
 
     def _page(

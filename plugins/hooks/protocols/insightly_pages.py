@@ -27,6 +27,10 @@ class ListMoves(Exception):  # noqa: N818 - the caller says what it means
     """Rows vanish faster than the list can be read."""
 
 
+class ListRepeats(Exception):  # noqa: N818 - the caller says what it means
+    """A full page holds nothing new: whoever answers does not heed ``skip``, and the list would never end."""
+
+
 @dataclass(slots=True)
 class Walk:
     """What was read of a list.
@@ -43,9 +47,9 @@ def walk(read_page: Callable[[int], Conversation[list[Any]]], id_field: str) -> 
     """Read a list to its end, which is a page that is not full.
 
     :param read_page: reads up to :data:`PAGE` rows from a position (``skip``) on.
-    :raises ListMoves: see there. :raises TargetError: what ``read_page`` raises.
+    :raises ListMoves: see there. :raises ListRepeats: see there. :raises TargetError: what ``read_page`` raises.
     """
-    found, position, last, steps_back = Walk(), 0, 0, 0
+    found, seen, position, last, steps_back = Walk(), set[int](), 0, 0, 0
     while True:
         page = yield from read_page(position)
         ids = _ids(page, id_field)
@@ -60,6 +64,9 @@ def walk(read_page: Callable[[int], Conversation[list[Any]]], id_field: str) -> 
         last = max([last, *ids])
         if len(page) < PAGE:
             return found
+        if seen.issuperset(ids):
+            raise ListRepeats
+        seen.update(ids)
         position += len(page) - 1
 
 

@@ -25,6 +25,7 @@ LINK_NAMES: dict[ObjectKind, str] = {
 }  # fmt: skip
 """Singular in the bodies of links (1.4)."""
 UPDATED = "DATE_UPDATED_UTC"
+LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +164,16 @@ def links_of(entries: Any) -> list[Link]:
 def id_in(row: Any, name: str) -> int:
     """Return a row's id. :raises UnreadableRow: it has none."""
     value = row.get(name) if isinstance(row, Mapping) else None
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+    number = id_of(value.strip()) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= LARGEST_ID:
         raise UnreadableRow(f"{name} is no id")
-    return value
+    return number
+
+
+def id_of(text: str) -> int | None:
+    """Return the id that a text is, ``None`` for any other text, among them one of thousands of digits."""
+    number = int(text) if text.isdecimal() and len(text) <= len(str(LARGEST_ID)) else 0
+    return number if 0 < number <= LARGEST_ID else None
 
 
 def state_in(row: Row, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What Insightly's step means at the vendor: one note for each survey and contact, found again by its last line."""
+"""What Insightly's step means at the vendor: one note for each survey and contact, found again by its first line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from handoff.target import Call, Proof
 from hooks.protocols.answers import Denied
 from hooks.protocols.insightly import InsightlyProtocol
 from hooks.protocols.insightly_notes import InsightlyNotes, Note
-from hooks.protocols.insightly_records import RecordKind
+from hooks.protocols.insightly_records import RecordKind, id_of
 from hooks.protocols.shared import Conversation
 
 NOTING = "write note"
@@ -29,7 +29,7 @@ RECORD = re.compile(r"(opportunity|project)/([1-9][0-9]{0,18})")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the last line of a note says.
+    """What the first line of a note says.
 
     :param note: the same for everything that one survey writes about one contact.
     :param effect: the same for every attempt of one effect, another for a changed answer.
@@ -46,9 +46,9 @@ class Mark:
 
     @classmethod
     def in_body(cls, body: str) -> Mark | None:
-        """Return the mark of a note: the last one, for a comment may hold what looks like one."""
-        found = MARKER.findall(body)
-        return cls(*found[-1]) if found else None
+        """Return the mark of a note: the first one, for the comment after it may hold what looks like one."""
+        found = MARKER.search(body)
+        return cls(found[1], found[2]) if found else None
 
     def __str__(self) -> str:
         return f"[handoff {self.note} {self.effect}]"
@@ -129,8 +129,8 @@ class InsightlySteps:
         known = call.known.get("contact_id")
         if isinstance(known, int):
             return known
-        ref = str(call.occasion.facts.get("contact_ref") or "").strip()
-        contact = (yield from self.protocol.contact(int(ref))) if ref.isdecimal() else None
+        ref = id_of(str(call.occasion.facts.get("contact_ref") or "").strip())
+        contact = (yield from self.protocol.contact(ref)) if ref else None
         if contact is None:
             same = yield from self.protocol.contacts_by_email(call.contact.email)
             contact = same[0] if same else None
@@ -167,12 +167,12 @@ def title_of(text: str) -> str:
 
 
 def body_of(text: str, mark: Mark) -> str:
-    """Return a note's body, cut at :data:`LONGEST_BODY`, with the mark as its last line.
+    """Return a note's body, cut at :data:`LONGEST_BODY`, with the mark as its first line, which no cut takes away.
 
-    What Insightly makes of HTML in a note is not known, so that ``&``, ``<`` and ``>`` are escaped.
+    How long a body Insightly keeps is not known, nor what it makes of HTML, so that ``&``, ``<`` and ``>`` are escaped.
     """
     lines = UNPRINTABLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
-    return f"{html.escape(_cut(lines, LONGEST_BODY), quote=False)}\n\n{mark}".strip()
+    return f"{mark}\n\n{html.escape(_cut(lines, LONGEST_BODY), quote=False)}".strip()
 
 
 def _cut(text: str, longest: int) -> str:

@@ -120,11 +120,17 @@ def test_field_values_are_read_with_the_contact_or_on_their_own(campaign, shown_
     assert Script(*replies).run(campaign.read_fields("10")) == {"1": "Kurs A"}
 
 
-@pytest.mark.parametrize("reply", [FORBIDDEN, answer({"message": "No"}, 401)])
+@pytest.mark.parametrize("reply", [FORBIDDEN, answer({"message": "No"}, 401), answer(body=b"<html>", status=403)])
 def test_403_means_a_wrong_token(campaign, reply):
-    with pytest.raises(WrongCredentials) as error:
-        Script(reply).run(campaign.verify())
-    assert "token-1" not in str(error.value)
+    for operation in (campaign.verify(), campaign.add_tag("1", "20")):
+        with pytest.raises(WrongCredentials) as error:
+            Script(reply).run(operation)
+        assert "token-1" not in str(error.value)
+
+
+def test_a_404_that_is_not_the_vendors_removes_no_tag(campaign):
+    with pytest.raises(Transient, match="check the connection's host"):
+        Script(answer(body=b"<html>no such page</html>", status=404)).run(campaign.remove_tag("7"))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +146,7 @@ def test_throttling_is_a_rate_limit(campaign, status, headers, seconds):
 UNREADABLE = {
     "empty": answer(body=b""),
     "html": answer(body=b"<html>"),
-    "html 403": answer(body=b"<html>", status=403),
+    "html 409": answer(body=b"<html>", status=409),
     "no id": answer({"contactTag": {}, "contact": {}}),
     "list": answer([1]),
     "500": answer({"message": "oops"}, 500),

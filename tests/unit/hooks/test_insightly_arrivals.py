@@ -96,6 +96,12 @@ def test_a_history_that_knows_less_than_the_record_leaves_it_to_the_day() -> Non
     assert by_history(opportunity(closed=date(2026, 3, 2)), old, NOON - HOUR) == NOON
 
 
+def test_within_a_second_the_order_of_a_history_does_not_count() -> None:
+    same = history(("WON", NOON), ("OPEN", NOON))
+    for changes in (same, same[::-1]):
+        assert by_history(opportunity(closed=date(2026, 3, 1)), changes, NOON - HOUR) == NOON
+
+
 @pytest.mark.parametrize(
     ("state", "day", "created", "counts"),
     [

@@ -256,6 +256,14 @@ def test_a_list_that_never_holds_still_is_left_for_the_next_poll():
         vendor.changed(NOON)
 
 
+@pytest.mark.parametrize("rows", [[row(number) for number in range(1, 501)], [None] * 500])
+def test_a_list_that_never_ends_is_left(rows):
+    """Two pages are enough to see that ``skip`` is not heeded; a script without a third answer says so."""
+    page = answer(rows)
+    with pytest.raises(Transient, match="holds nothing new"):
+        Script(page, page).run(CALLS.changed("opportunity", NOON))
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -265,6 +273,9 @@ def test_a_list_that_never_holds_still_is_left_for_the_next_poll():
         ({"OPPORTUNITY_STATE": None}, "opportunity 32: OPPORTUNITY_STATE is missing"),
         ({"OPPORTUNITY_ID": "Eva"}, "opportunity at 1: OPPORTUNITY_ID is no id"),
         ({"OPPORTUNITY_ID": True}, "opportunity at 1: OPPORTUNITY_ID is no id"),
+        ({"OPPORTUNITY_ID": "7" * 5000}, "opportunity at 1: OPPORTUNITY_ID is no id"),
+        ({"OPPORTUNITY_ID": 2**63}, "opportunity at 1: OPPORTUNITY_ID is no id"),
+        ({"OPPORTUNITY_ID": str(2**63)}, "opportunity at 1: OPPORTUNITY_ID is no id"),
         ({"ACTUAL_CLOSE_DATE": "yesterday"}, "opportunity 32: ACTUAL_CLOSE_DATE is no date like 2026-03-02 00:00:00"),
         ({"TAGS": "Eva"}, "opportunity 32: TAGS is no list of entries"),
         ({"LINKS": ["Eva"]}, "opportunity 32: LINKS is no list of entries"),

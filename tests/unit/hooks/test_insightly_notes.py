@@ -45,6 +45,7 @@ class Crm:
         self.lose: set[tuple[str, str]] = set()
         self.show_links, self.records = True, {"opportunity/31"}
         self.edits: list[str] = []
+        self.longest: int | None = None
 
     def run(self, operation: Any) -> Any:
         request = next(operation)
@@ -93,7 +94,7 @@ class Crm:
         if not rest:
             return answer({"CONTACT_ID": number, "EMAIL_ADDRESS": self.contacts[number]})
         if request.method == "POST":
-            note = {"NOTE_ID": 900 + len(self.notes), "of": number, "v": 1, "LINKS": [], **request.json}
+            note = {"NOTE_ID": 900 + len(self.notes), "of": number, "v": 1, "LINKS": [], **self._kept(request)}
             self.notes[note["NOTE_ID"]] = note
             return answer({key: note[key] for key in ("NOTE_ID", "TITLE", "BODY")}, 201)
         hidden = set() if self.show_links else {"LINKS"}
@@ -108,8 +109,11 @@ class Crm:
             note["v"], note["TITLE"] = note["v"] + 1, self.edits.pop()
         if request.headers["If-Match"] != f'"{note["v"]}"':
             return answer({"Message": "If-Match header value is not valid."}, 400)
-        note.update(request.json, v=note["v"] + 1)
+        note.update(self._kept(request), v=note["v"] + 1)
         return answer(note)
+
+    def _kept(self, request: Request) -> dict[str, Any]:
+        return {**request.json, "BODY": request.json["BODY"][: self.longest]}
 
     def _links(self, note: dict[str, Any], request: Request) -> Response:
         if request.method == "GET":
@@ -132,7 +136,7 @@ def test_a_first_answer_becomes_one_note_linked_to_the_record():
     assert proof == {"contact_id": 55, "note_id": 900, "linked": True}
     (note,) = crm.notes.values()
     assert (note["of"], note["TITLE"], note["LINKS"]) == (55, "Kundenzufriedenheit", [LINK])
-    assert re.fullmatch(r"Bewertung \(rating\) 9/10: gut\n\n\[handoff [0-9a-f]{16} [0-9a-f]{8}\]", note["BODY"])
+    assert re.fullmatch(r"\[handoff [0-9a-f]{16} [0-9a-f]{8}\]\n\nBewertung \(rating\) 9/10: gut", note["BODY"])
     assert crm.asked == [
         ("GET", "/Contacts/55"), ("GET", "/Contacts/55/Notes"),
         ("POST", "/Contacts/55/Notes"), ("POST", "/Notes/900/Links"),
@@ -153,10 +157,24 @@ def test_a_changed_answer_changes_the_note_and_is_told_from_the_first():
     proof = crm.run(STEPS.send(changed))
     assert proof["note_id"] == 900
     (body,) = crm.bodies()
-    assert body.startswith("Bewertung (rating) 3/10: doch nicht\n\n[handoff ")
+    assert body.endswith("]\n\nBewertung (rating) 3/10: doch nicht")
     assert crm.changes() == [("POST", "/Contacts/55/Notes"), ("POST", "/Notes/900/Links"), ("PUT", "/Notes")]
     assert crm.run(STEPS.seen(changed)) == proof
     assert crm.run(STEPS.seen(a_call())) is None
+
+
+def test_a_note_that_insightly_cuts_is_found_again():
+    crm = Crm()
+    crm.longest = 255
+    long = "sehr zufrieden " * 500
+    proof = crm.run(STEPS.send(a_call(long)))
+    assert crm.run(STEPS.seen(a_call(long))) == proof
+    changed = a_call(f"doch nicht {long}", key="answer-2")
+    assert crm.run(STEPS.send(changed)) == proof
+    assert crm.run(STEPS.seen(changed)) == proof
+    (body,) = crm.bodies()
+    assert len(body) == 255
+    assert "doch nicht" in body
 
 
 def test_other_surveys_and_other_people_have_notes_of_their_own():
@@ -257,7 +275,7 @@ def test_a_record_that_cannot_be_read_is_refused_before_anything_is_written(reco
     assert crm.asked == []
 
 
-@pytest.mark.parametrize("ref", ["", "56", None, "Eva"])
+@pytest.mark.parametrize("ref", ["", "56", None, "Eva", "9" * 5000])
 def test_without_its_id_the_contact_is_found_by_address_the_oldest_of_several(ref):
     crm = Crm()
     crm.contacts = {80: "eva@example.org", 70: "eva@example.org"}
@@ -284,7 +302,7 @@ def test_an_edit_in_between_is_read_again_once():
     crm.run(STEPS.send(a_call()))
     crm.edits = ["von Hand"]
     crm.run(STEPS.send(a_call("neu", key="answer-2")))
-    assert crm.bodies()[0].startswith("neu")
+    assert crm.bodies()[0].endswith("\n\nneu")
     assert crm.notes[900]["v"] == 3
 
 
@@ -360,12 +378,12 @@ def test_html_emoji_and_a_very_long_comment():
     mark = Mark("0" * 16, "1" * 8)
     comment = "<script>alert(1)</script> 😀 & „gut“\r\nzweite\x00 Zeile"
     assert body_of(comment, mark) == (
-        "&lt;script&gt;alert(1)&lt;/script&gt; 😀 &amp; „gut“\nzweite Zeile\n\n[handoff 0000000000000000 11111111]"
+        "[handoff 0000000000000000 11111111]\n\n&lt;script&gt;alert(1)&lt;/script&gt; 😀 &amp; „gut“\nzweite Zeile"
     )
-    assert body_of("😀" * 10_000, mark).startswith("😀" * 10_000 + "\n\n[handoff")
+    assert body_of("😀" * 10_000, mark) == f"{mark}\n\n" + "😀" * 10_000
     cut = body_of("<" * 50_000, mark)
     assert cut.count("&lt;") == LONGEST_BODY - 1
-    assert cut.endswith("&lt;…\n\n[handoff 0000000000000000 11111111]")
+    assert cut.endswith("&lt;…")
     assert Mark.in_body(cut) == mark
     assert json.loads(json.dumps(cut)) == cut
 
@@ -373,9 +391,9 @@ def test_html_emoji_and_a_very_long_comment():
 def test_the_mark_is_found_in_what_an_editor_makes_of_a_body():
     mark = Mark.of(a_call())
     for body in (
-        f"<p>x</p><p>{mark}</p>",
+        f"<p>{mark}</p><p>x</p>",
         f"x<br>{str(mark).replace(' ', chr(160))} ",
-        f"[handoff {'a' * 16} {'b' * 8}] {mark}",
+        f"{mark} [handoff {'a' * 16} {'b' * 8}]",
     ):
         assert Mark.in_body(body) == mark
     assert Mark.in_body("[handoff abc] handoff") is None

@@ -97,6 +97,19 @@ def test_a_refusal_without_words_is_one(status):
         Script(answer(None, status, body=b"")).run(CALLS.tags("contact", 55))
 
 
+def test_a_403_that_is_not_insightlys_stops_the_account():
+    for operation in (CALLS.record("opportunity", 31), CALLS.add_tag("contact", 55, "x")):
+        with pytest.raises(WrongCredentials, match="a proxy or firewall"):
+            Script(answer(status=403, body=b"<html>Forbidden</html>")).run(operation)
+
+
+def test_a_404_that_is_not_insightlys_does_not_say_that_a_record_is_gone():
+    page = answer(status=404, body=b"<html>Not Found</html>")
+    for operation in (CALLS.record("opportunity", 31), CALLS.contact(55), CALLS.add_tag("contact", 55, "x")):
+        with pytest.raises(Transient, match="check the connection's host"):
+            Script(page).run(operation)
+
+
 @pytest.mark.parametrize("document", [{"Name": "Err", "Message": "no"}, {"Message": 7}, [], "x"])
 def test_refusals_of_every_form(document):
     with pytest.raises(Refused, match="Err: no" if "Name" in document else "unknown form"):

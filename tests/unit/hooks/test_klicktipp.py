@@ -136,7 +136,7 @@ UNREADABLE = {
     "500": answer(["oops"], 500),
     "503": answer(["oops"], 503, retry_after="3"),
     "redirect": answer(body=b"", status=302),
-    "html 404": answer(body=b"<html>", status=404),
+    "html 406": answer(body=b"<html>", status=406),
     "1xx": answer([True], 101),
 }
 

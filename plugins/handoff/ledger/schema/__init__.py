@@ -1,0 +1,40 @@
+"""The ledger's tables, all of them whichever is asked for. All times are ``timestamptz``; migrations live beside it."""
+
+from __future__ import annotations
+
+from handoff.ledger.schema.base import SCHEMA, Base, Json
+from handoff.ledger.schema.consent import Consent, Erased, Suppression
+from handoff.ledger.schema.handoffs import Batch, Certificate, Effect, HandoffRow, Lane, RuleVersion, Verdict
+from handoff.ledger.schema.operation import Bucket, Circuit, DayUse, Freeze, Notice, SigningKey, Start
+from handoff.ledger.schema.reported import ContactRow, Cursor, Event, OccasionRow, RegistrationRow
+from handoff.ledger.schema.surveys import AnswerRow, Asking
+
+__all__ = [
+    "AnswerRow",
+    "Asking",
+    "Base",
+    "Batch",
+    "Bucket",
+    "Certificate",
+    "Circuit",
+    "Consent",
+    "ContactRow",
+    "Cursor",
+    "DayUse",
+    "Effect",
+    "Erased",
+    "Event",
+    "Freeze",
+    "HandoffRow",
+    "Json",
+    "Lane",
+    "Notice",
+    "OccasionRow",
+    "RegistrationRow",
+    "RuleVersion",
+    "SCHEMA",
+    "SigningKey",
+    "Start",
+    "Suppression",
+    "Verdict",
+]
