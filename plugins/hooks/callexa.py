@@ -153,6 +153,13 @@ class CallexaClient:
         """Return the account's surveys, id to name. :raises TargetError: they cannot be read now."""
         return await self._transport.run(self._protocol.read_surveys())
 
+    async def survey_id(self, survey: str) -> str:
+        """Return the id of a survey, given by name or id.
+
+        :raises Refused: the account has no such survey. :raises TargetError: the surveys cannot be read now.
+        """
+        return await self._transport.run(self._protocol.surveys.resolve(survey))
+
     async def answers(self, survey: str, updated_after: datetime | None = None) -> Answers:
         """Return the answers to a survey that changed since a moment, or all of them.
 

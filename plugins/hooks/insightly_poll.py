@@ -10,6 +10,7 @@ from handoff.closings import Account, is_closed, is_older_news, may_be_closed_ag
 from handoff.occasion import Occasion
 from hooks.insightly import InsightlyClient
 from hooks.insightly_cursor import PollCursor
+from hooks.protocols.insightly_arrivals import came_into
 from hooks.protocols.insightly_pages import PAGE
 from hooks.protocols.insightly_records import Record, RecordKind
 
@@ -81,8 +82,7 @@ async def meaning(
 
 async def _closed_at(client: InsightlyClient, record: Record) -> datetime | None:
     """Return when an opportunity came into the state that it is in, ``None`` when its history does not say so."""
-    history = await client.state_history(record.id)
-    return history[-1].changed_at if history and history[-1].state == record.state else None
+    return came_into(record.state, await client.state_history(record.id))
 
 
 def _has_history(record: Record) -> bool:

@@ -39,7 +39,7 @@ class Meter:
     @property
     def pace_seconds(self) -> float:
         """How far apart polls have to be so that their share lasts for the whole day; 0 without a limit."""
-        return DAY_SECONDS / max(1, self._quota.most("polling")) if self._quota else 0.0
+        return pace_of(self._quota)
 
     async def __call__(self) -> None:
         """Count one request and wait for its turn.
@@ -61,3 +61,8 @@ class Meter:
                 self._engine = await LedgerHook.open(self._ledger_conn_id, connections=1)
                 self._limiter = Limiter(self._engine, self._account, self._rate, self._quota)
             return self._limiter
+
+
+def pace_of(quota: Quota | None) -> float:
+    """Return how many seconds apart requests have to be so that polling's share of the day lasts; 0 without a limit."""
+    return DAY_SECONDS / max(1, quota.most("polling")) if quota else 0.0

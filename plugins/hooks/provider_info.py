@@ -19,6 +19,11 @@ SETTLING: Form = {
     "schema": {"type": ["number", "null"], "default": 2, "minimum": 0},
     "description": "How long the account may take until an effect it accepted can be read back.",
 }
+POLL_MINUTES: Form = {
+    "label": "Minutes between polls / Abfrage alle ... Minuten",
+    "schema": {"type": ["number", "null"], "default": 60, "minimum": 1},
+    "description": "How often the account is asked for news; less often when the day's requests would not last.",
+}
 
 
 def rate(default: float, description: str) -> Form:
@@ -150,6 +155,7 @@ CALLEXA: Form = {
         "timeout": TIMEOUT,
         "requests_per_second": rate(5, "Over all workers. Nothing is known of a limit; 5 is a careful choice."),
         "requests_per_day": per_day("Nothing is known of one; polling has a fifth of what you set."),
+        "poll_minutes": POLL_MINUTES,
         "settling_seconds": SETTLING,
         "path_surveys": text("Path of surveys", "Assumed: Callexa publishes no calls.", default="/api/v2/surveys"),
         "path_recipients": text(
@@ -189,6 +195,7 @@ INSIGHTLY: Form = {
         "requests_per_day": per_day(
             "Said to be about 1,000 free, 40,000 Plus, 60,000 Professional, 100,000 Enterprise. Polling has half."
         ),
+        "poll_minutes": POLL_MINUTES,
         "settling_seconds": SETTLING,
     },
 }

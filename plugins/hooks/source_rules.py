@@ -9,6 +9,7 @@ from handoff.home import rules_folder
 from handoff.insightly_rule import InsightlyRule
 from handoff.rule import Rule
 from handoff.rule_file import load_folder
+from handoff.steps import CallexaRecipient
 
 
 def rules_of(source: str, conn_id: str) -> list[Rule]:
@@ -23,6 +24,16 @@ def rules_of(source: str, conn_id: str) -> list[Rule]:
 def accounts_of(source: str) -> set[str]:
     """Return the connections of a source that rules name."""
     return {file.rule.conn_id for file in load_folder(rules_folder())[0] if file.rule.source == source}
+
+
+def callexa_surveys() -> dict[str, set[str]]:
+    """Return the surveys, by name or id, that steps of rules queue recipients for, by the Callexa account."""
+    surveys: dict[str, set[str]] = {}
+    for file in load_folder(rules_folder())[0]:
+        for step in file.rule.steps:
+            if isinstance(step, CallexaRecipient):
+                surveys.setdefault(step.conn_id, set()).add(step.survey)
+    return surveys
 
 
 def asked_tags(rules: Iterable[Rule]) -> frozenset[str]:

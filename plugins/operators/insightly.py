@@ -17,26 +17,21 @@ from handoff.ledger.closings import last_of
 from handoff.occasion import Occasion
 from handoff.planner import Planned, plan_new_rules, record
 from hooks.accounts import connection_of
-from hooks.insightly import InsightlyClient, InsightlyHook, account_of
+from hooks.insightly import InsightlyClient, InsightlyHook
 from hooks.insightly_cursor import PollCursor
-from hooks.insightly_poll import REQUESTS, Polled, meaning, poll
+from hooks.insightly_poll import Polled, meaning, poll
 from hooks.insightly_source import SOURCE
 from hooks.ledger import LedgerHook
 from hooks.protocols.insightly_records import RecordKind
 from hooks.source_rules import asked_tags, rules_of
 from operators.work import open_engine
 
-POLL_MINUTES = 60.0
 
-
-class NextInsightlyPollOperator(BaseAsyncOperator):
-    """Returns when the account is to be polled again.
-
-    That is so many minutes after the last poll as the connection says (``poll_minutes``, default 60, at least 1), or
-    later when the day's requests would not last; at once when it was never polled.
+class RecordClosingsOperator(BaseAsyncOperator):
+    """Polls an account once and records what its changes mean: records closed, or opened again.
 
     :param insightly_conn_id: the source account.
-    :returns: the arguments ``at`` (unix seconds) and ``seen`` of a :class:`sensors.next_poll.NextPollSensor`.
+    :returns: counts only: records read, and events, new, moved and cancelled batches.
     """
 
     template_fields: Sequence[str] = ("insightly_conn_id", "ledger_conn_id")
@@ -50,25 +45,6 @@ class NextInsightlyPollOperator(BaseAsyncOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.insightly_conn_id, self.ledger_conn_id = insightly_conn_id, ledger_conn_id
-
-    async def aexecute(self, context: Context) -> dict[str, Any]:
-        """Read the cursor and the connection."""
-        conn_id = self.insightly_conn_id
-        connection = await connection_of(conn_id)
-        async with open_engine(self.ledger_conn_id) as engine, engine.connect() as ledger:
-            cursor = PollCursor.parse(await cursors.read(ledger, SOURCE, conn_id))
-        async with InsightlyClient.from_connection(conn_id, connection) as client:
-            pace = client.pace_seconds * REQUESTS
-        seconds = max(account_of(conn_id, connection).number("poll_minutes", POLL_MINUTES, 1) * 60, pace)
-        at = cursor.polled_at.timestamp() + seconds if cursor.polled_at else 0.0
-        return {"at": at, "seen": cursor.heeded}
-
-
-class RecordClosingsOperator(NextInsightlyPollOperator):
-    """Polls an account once and records what its changes mean: records closed, or opened again.
-
-    :returns: counts only: records read, and events, new, moved and cancelled batches.
-    """
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read, record, and move the cursor."""

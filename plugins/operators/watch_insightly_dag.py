@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from airflow.sdk import DAG
 
 from hooks.insightly import InsightlyHook
+from hooks.insightly_poll import REQUESTS
 from hooks.insightly_source import SOURCE
 from hooks.ledger import LedgerHook
 from hooks.source_rules import accounts_of
-from operators.insightly import NextInsightlyPollOperator, RecordClosingsOperator
+from operators.insightly import RecordClosingsOperator
+from operators.next_poll import NextPollOperator
 from sensors.next_poll import NextPollSensor
 
 DOC = """
@@ -32,7 +33,6 @@ def build_watch_dags() -> Iterator[DAG]:
 def build_watch_dag(account: str, ledger_conn_id: str = LedgerHook.default_conn_name) -> DAG:
     """Return the DAG that watches one account."""
     default = account == InsightlyHook.default_conn_name
-    shared: dict[str, Any] = {"insightly_conn_id": account, "ledger_conn_id": ledger_conn_id}
     with DAG(
         dag_id="watch_insightly" if default else f"watch_{account}",
         dag_display_name=f"Watch Insightly ({account})",
@@ -45,10 +45,12 @@ def build_watch_dag(account: str, ledger_conn_id: str = LedgerHook.default_conn_
         max_active_runs=1,
         default_args={"owner": "handoffs", "retries": 2, "retry_delay": timedelta(seconds=10)},
     ) as dag:
-        plan = NextInsightlyPollOperator(task_id="next_poll", **shared)
+        plan = NextPollOperator(
+            task_id="next_poll", source=SOURCE, account=account, requests=REQUESTS, ledger_conn_id=ledger_conn_id
+        )
         due = NextPollSensor(
             task_id="wait_for_poll", source=SOURCE, account=account, plan=plan.output, ledger_conn_id=ledger_conn_id
         )
-        record = RecordClosingsOperator(task_id="record", **shared)
+        record = RecordClosingsOperator(task_id="record", insightly_conn_id=account, ledger_conn_id=ledger_conn_id)
         plan >> due >> record
     return dag

@@ -19,10 +19,13 @@ from handoff.ledger import cursors
 from handoff.ledger.connect import open_ledger_async
 from handoff.planner import record
 from handoff.rule import Rule
+from hooks.insightly_poll import REQUESTS
 from hooks.insightly_source import InsightlySource
 from hooks.ledger import LedgerHook
 from operators import insightly as operator_module
-from operators.insightly import NextInsightlyPollOperator, RecordClosingsOperator
+from operators import next_poll as next_poll_module
+from operators.insightly import RecordClosingsOperator
+from operators.next_poll import NextPollOperator
 from sandbox import INSIGHTLY_KEY, Sandbox, Scenario
 from tests.support.delivery import judge_due
 from tests.support.rows import rows
@@ -112,9 +115,15 @@ async def crm(ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPa
             return crm.connection
 
         monkeypatch.setattr(LedgerHook, "open", open_ledger)
-        monkeypatch.setattr(operator_module, "connection_of", connection_of)
+        for module in (operator_module, next_poll_module):
+            monkeypatch.setattr(module, "connection_of", connection_of)
         monkeypatch.setattr(operator_module, "rules_of", lambda source, conn_id: crm.rules)
         yield crm
+
+
+async def planned() -> dict[str, Any]:
+    """Return when the account is to be polled again."""
+    return await NextPollOperator(task_id="next", source="insightly", account=CONN, requests=REQUESTS).aexecute({})
 
 
 def source_of(crm: Insightly, ledger: AsyncEngine) -> InsightlySource:
@@ -262,9 +271,6 @@ async def test_a_poll_that_fails_loses_nothing(crm: Insightly, ledger: AsyncEngi
 
 
 async def test_the_next_poll_is_an_hour_later_or_as_the_connection_says(crm: Insightly, ledger: AsyncEngine) -> None:
-    async def planned() -> dict[str, Any]:
-        return await NextInsightlyPollOperator(task_id="next").aexecute({})
-
     assert (await planned())["at"] == 0, "at once, when it was never polled"
     await crm.poll()
     now = datetime.now(UTC).timestamp()
@@ -280,7 +286,7 @@ async def test_a_poke_is_heeded_once(crm: Insightly, ledger: AsyncEngine) -> Non
         await cursors.poke(connection, "insightly", CONN)
         before = await cursors.poked(connection, "insightly", CONN)
     await crm.poll()
-    assert (await NextInsightlyPollOperator(task_id="next").aexecute({}))["seen"] == before
+    assert (await planned())["seen"] == before
     async with ledger.begin() as connection:
         await cursors.poke(connection, "insightly", CONN)
         assert await cursors.poked(connection, "insightly", CONN) != before

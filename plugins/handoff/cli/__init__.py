@@ -33,13 +33,15 @@ COMMANDS = (
     "nps",
     "consent",
     "suppress",
+    "add-recipient",
 )
-"""Each is the module of its name, with the command in capitals: ``list.LIST``."""
+"""Each is the module of its name, with the command in capitals: ``list.LIST``; ``-`` is ``_`` there."""
 
 
 def command_of(name: str) -> Command:
     """Return a command; its module is imported only now, because all of them together take long to import."""
-    command: Command = getattr(import_module(f"handoff.cli.{name}"), name.upper())
+    module = name.replace("-", "_")
+    command: Command = getattr(import_module(f"handoff.cli.{module}"), module.upper())
     return command
 
 

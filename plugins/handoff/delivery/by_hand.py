@@ -11,6 +11,7 @@ from handoff.contact import Contact
 from handoff.ledger import batches, occasions, registrations, rule_versions
 from handoff.ledger.bells import ring
 from handoff.occasion import BY_HAND, Occasion
+from handoff.planner import lock
 from handoff.registration import Registration, Roster
 from handoff.rule import Rule
 from handoff.source import Listing
@@ -41,8 +42,10 @@ async def hand_over(
         for number, one in enumerate(people)
     )
     async with engine.begin() as connection:
-        if not await occasions.hear(connection, occasion):
+        await lock(connection, occasion)
+        if await occasions.latest(connection, occasion) is not None:
             return False
+        await occasions.hear(connection, occasion)
         known = await occasions.take_over(connection, occasion)
         if known is None:
             return False

@@ -41,6 +41,10 @@ BY_KEY = text(f"""
       AND NOT EXISTS (SELECT FROM handoff.answers AS answer WHERE answer.via = asking.via
         AND answer.survey = asking.survey AND answer.ref = asking.effect_key AND answer.rating IS NULL)
 """)
+IS_OVER = text("""
+    SELECT EXISTS (SELECT FROM handoff.askings WHERE effect_key = :effect_key)
+        OR EXISTS (SELECT FROM handoff.erased WHERE key = :contact_key)
+""")
 LATEST = text(f"""
     {SELECT} WHERE contact.key = :contact_key AND asking.survey = :survey AND asking.via = :via AND NOT contact.erased
     ORDER BY asking.asked_at DESC, asking.effect_id DESC LIMIT 1
@@ -64,3 +68,15 @@ async def latest(connection: AsyncConnection, *, survey: str, via: str, contact_
     given = {"survey": survey, "via": via, "contact_key": contact_key}
     row = (await connection.execute(LATEST, given)).one_or_none()
     return Asked(*row) if row else None
+
+
+async def is_over(connection: AsyncConnection, *, effect_key: str, contact_key: str) -> bool:
+    """Tell, of an answer for which nobody is found, whether it must not be taken.
+
+    That is so when the person's data was erased, or when the answer's retention period has ended.
+
+    :param effect_key: of the effect that asked, empty when the answer does not tell it.
+    :param contact_key: of who answered, empty when the answer does not tell it.
+    """
+    given = {"effect_key": effect_key, "contact_key": contact_key}
+    return bool((await connection.execute(IS_OVER, given)).scalar_one())

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff import consent
-from handoff.ledger import consents, suppressions
+from handoff.ledger import consents, deliveries, suppressions
 from handoff.ledger.anonymity import forget_answers
 from handoff.ledger.bells import ring
 from handoff.ledger.decisions import release
@@ -32,7 +32,7 @@ class Erasure:
     :param known: whether the ledger knew the person.
     :param entries: entries of sources' lists whose presence was removed.
     :param verdicts: verdicts whose facts were removed.
-    :param texts: events and occasions that named the person and were blanked.
+    :param texts: events and occasions that named the person and were blanked, and pushes that were removed.
     :param answers: answers to surveys that lost comment and person; their ratings count on.
     :param consents: lines of the consent log that lost source and evidence; what was said stays.
     :param skipped: open effects that were ended.
@@ -128,6 +128,7 @@ async def erase(connection: AsyncConnection, key: str) -> Erasure:
     await connection.execute(BLANK, person)
     effects = await _end_effects(connection, person)
     texts = [(await connection.execute(statement, person)).rowcount for statement in (EVENTS, OCCASIONS)]
+    texts.append(await deliveries.forget(connection, key))
     entries = (await connection.execute(ENTRIES, person)).rowcount
     verdicts = (await connection.execute(VERDICTS, person)).rowcount
     answers = await forget_answers(connection, contact.id)

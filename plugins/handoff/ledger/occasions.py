@@ -111,6 +111,11 @@ async def take_over(connection: AsyncConnection, occasion: Occasion) -> KnownOcc
     return KnownOccasion(row.id, row.version, occasion) if row else None
 
 
+def as_row(occasion: Occasion) -> dict[str, Any]:
+    """Return an occasion as plain JSON data from which :func:`occasion_from_row` makes it again."""
+    return {"source": occasion.source, "account": occasion.account, "key": occasion.key, **_payload(occasion)}
+
+
 def occasion_from_row(row: RowMapping | Mapping[str, Any]) -> Occasion:
     """Build the domain's occasion from a row of the table ``occasions``."""
     return Occasion(

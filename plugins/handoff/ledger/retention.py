@@ -41,6 +41,8 @@ class Periods:
     :param notices: notices that were closed, from then on.
     :param starts: how long runs took to start; the last 50 stay.
     :param uses: how many requests an account used of its day.
+    :param deliveries: what was pushed here, counted from its arrival.
+    :param pushes: how many pushes of a day were accepted and refused.
     """
 
     events: int = 90
@@ -53,6 +55,8 @@ class Periods:
     notices: int = 90
     starts: int = 30
     uses: int = 90
+    deliveries: int = 7
+    pushes: int = 90
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -203,6 +207,18 @@ _KINDS = {
             SELECT day AS found FROM handoff.day_uses WHERE day < CAST(:before AS date) ORDER BY day LIMIT :most
         """),
         remove=text("DELETE FROM handoff.day_uses WHERE day = ANY(CAST(:found AS date[]))"),
+    ),
+    # Also what could not be recorded all the time: contact data may be in it, and the team was told.
+    "deliveries": _Kind(
+        find=text("SELECT id AS found FROM handoff.deliveries WHERE received_at < :before ORDER BY id LIMIT :most"),
+        remove=text("DELETE FROM handoff.deliveries WHERE id = ANY(CAST(:found AS bigint[]))"),
+    ),
+    "pushes": _Kind(
+        find=text("""
+            SELECT day AS found FROM handoff.webhook_counts
+            WHERE day < CAST(:before AS date) ORDER BY day LIMIT :most
+        """),
+        remove=text("DELETE FROM handoff.webhook_counts WHERE day = ANY(CAST(:found AS date[]))"),
     ),
 }
 

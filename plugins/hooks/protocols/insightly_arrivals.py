@@ -153,15 +153,22 @@ def by_history(record: Record, history: Iterable[StateChange], since: datetime) 
     Without a history it is in its first state. A history that ends earlier than the record's last change, in
     another state, knows less than the record; then its day decides.
     """
-    # Within a second the order is not known; the state that it is in came last.
-    changes = sorted(history, key=lambda change: (change.changed_at, change.state == record.state))
+    changes = list(history)
     if not changes:
         return record.created_at
-    if changes[-1].state != record.state:
-        return None if changes[-1].changed_at > record.updated_at else by_day(record, since)
-    moment = changes[-1].changed_at
+    if moment := came_into(record.state, changes):
+        return moment
+    return None if max(change.changed_at for change in changes) > record.updated_at else by_day(record, since)
+
+
+def came_into(state: str, history: Iterable[StateChange]) -> datetime | None:
+    """Return when the state that an opportunity is in began, ``None`` when its history ends in another one."""
+    changes, moment = list(history), None
+    latest = max((change.changed_at for change in changes), default=None)
+    # The order within a second is Insightly's, except that the state that it is in came last.
+    changes.sort(key=lambda change: (change.changed_at, change.changed_at == latest and change.state == state))
     for change in reversed(changes):
-        if change.state != record.state:
+        if change.state != state:
             break
         moment = change.changed_at
     return moment

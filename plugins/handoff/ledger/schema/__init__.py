@@ -8,6 +8,7 @@ from handoff.ledger.schema.handoffs import Batch, Certificate, Effect, HandoffRo
 from handoff.ledger.schema.operation import Bucket, Circuit, DayUse, Freeze, Notice, SigningKey, Start
 from handoff.ledger.schema.reported import ContactRow, Cursor, Event, OccasionRow, RegistrationRow
 from handoff.ledger.schema.surveys import AnswerRow, Asking
+from handoff.ledger.schema.webhooks import Delivery, WebhookCount
 
 __all__ = [
     "AnswerRow",
@@ -21,6 +22,7 @@ __all__ = [
     "ContactRow",
     "Cursor",
     "DayUse",
+    "Delivery",
     "Effect",
     "Erased",
     "Event",
@@ -37,4 +39,5 @@ __all__ = [
     "Start",
     "Suppression",
     "Verdict",
+    "WebhookCount",
 ]

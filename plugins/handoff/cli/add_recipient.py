@@ -1,0 +1,72 @@
+"""``handoff add-recipient``: let people named by hand be handed over by a rule."""
+
+from __future__ import annotations
+
+import argparse
+import uuid
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.cli.command import Command
+from handoff.cli.ledger import add_json, add_ledger, with_ledger
+from handoff.cli.table import as_json
+from handoff.delivery.by_hand import hand_over
+from handoff.errors import HandoffError
+from handoff.home import rules_folder
+from handoff.recipients import recipients
+from handoff.rule import Rule
+from handoff.rule_file import load_folder
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rule", metavar="RULE", help="id of the rule")
+    parser.add_argument(
+        "recipients", metavar="RECIPIENT", nargs="*", help="'Eva Muster <eva@example.org>', or the address"
+    )
+    parser.add_argument("--file", type=Path, help="text file with one recipient on each line")
+    parser.add_argument("--title", default="Test", help="what templates show as the occasion's title (default: Test)")
+    parser.add_argument("--language", choices=("de", "en"), help="language of these people (default: the rule's)")
+    parser.add_argument(
+        "--key", help="a name for this hand-over: the same one again changes nothing (default: a new one)"
+    )
+    add_ledger(parser)
+    add_json(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    rule = _rule(arguments.rule)
+    lines = [*arguments.recipients, *(_lines(arguments.file) if arguments.file else [])]
+    people = recipients("\n".join(lines), arguments.language or rule.language)
+    if not people:
+        raise HandoffError("name at least one recipient, or a --file with recipients")
+    key = f"{rule.id}/{arguments.key or uuid.uuid4()}"
+
+    async def work(engine: AsyncEngine) -> bool:
+        return await hand_over(engine, rule, key=key, people=people, title=arguments.title)
+
+    added = with_ledger(arguments, work)
+    if arguments.json:
+        print(as_json({"rule": rule.id, "recipients": len(people), "added": added, "occasion": key}))
+    elif added:
+        print(f"{len(people)} recipients wait for the next run of {rule.id}; its doorbell rings now")
+    else:
+        print("this was done before under the same --key; nothing was added")
+    return 0
+
+
+def _rule(rule_id: str) -> Rule:
+    rules = {file.rule.id: file.rule for file in load_folder(rules_folder())[0]}
+    if rule_id not in rules:
+        raise HandoffError(f"there is no valid rule {rule_id!r}; there are: {', '.join(sorted(rules))}")
+    return rules[rule_id]
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HandoffError(f"{file} cannot be read: {type(error).__name__}; give a text file in UTF-8") from None
+
+
+ADD_RECIPIENT = Command("add-recipient", "Hand over people named by hand, now.", _add_options, _run)

@@ -1,0 +1,109 @@
+"""People named by hand: in the trigger form and by the command, with the same lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.contact import Contact
+from handoff.delivery.by_hand import ByHand
+from handoff.recipients import MOST, UnusableLine, recipients
+from tests.support.commands import handoff
+from tests.support.delivery import desk_of, judge_due, work
+from tests.support.domain import a_rule
+from tests.support.rows import rows
+from tests.support.targets import MemoryTarget
+from tests.support.tasks import Vendors, run_dag
+
+RULE = "id: mine\ntitle: Mine\nwhen: {days: 30, before: start}\nwho: attended\nsteps: [{step: klicktipp.tag, tag: T}]\n"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    rules = tmp_path / "include" / "handoffs"
+    rules.mkdir(parents=True)
+    (rules / "mine.yaml").write_text(RULE, "utf-8")
+    monkeypatch.setenv("HANDOFFS_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_lines_with_and_without_names() -> None:
+    text = """
+        Eva Maria Müller <Eva@Example.org>,
+        bert@example.org;
+        "Dr. Öz, Anna" <anna@example.org>
+        EVA@example.org
+    """
+    assert recipients(text, "en") == [
+        Contact("eva@example.org", "Eva Maria", "Müller", language="en"),
+        Contact("bert@example.org", language="en"),
+        Contact("anna@example.org", "Dr. Öz,", "Anna", language="en"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line", ["eva@@example.org", "Eva", "Eva <>", "eva@example.org bert@example.org"]
+)
+def test_a_line_that_cannot_be_used_is_named_by_its_number(line: str) -> None:
+    with pytest.raises(UnusableLine, match=r"^line 2 of the recipients cannot be used") as caught:
+        recipients(f"anna@example.org\n{line}", "de")
+    assert "eva@" not in str(caught.value).replace("eva@example.org>", "")
+
+
+def test_too_many() -> None:
+    text = "\n".join(f"p{number}@example.org" for number in range(MOST + 1))
+    with pytest.raises(UnusableLine, match="more than 500"):
+        recipients(text, "de")
+
+
+async def test_the_command_hands_over_at_once_and_the_same_key_only_once(
+    ledger: AsyncEngine, ledger_url: str, folder: Path
+) -> None:
+    file = folder / "people.txt"
+    file.write_text("Bert Beispiel <bert@example.org>\n", "utf-8")
+    words = ("add-recipient", "mine", "Eva Muster <eva@example.org>", "--file", file, "--key", "summer", "--json")
+    assert (await handoff(ledger_url, *words)).json == {
+        "rule": "mine", "recipients": 2, "added": True, "occasion": "mine/summer",
+    }  # fmt: skip
+    rule = a_rule(
+        id="mine", who="attended", when={"days": 30, "before": "start"}, steps=[{"step": "klicktipp.tag", "tag": "T"}]
+    )
+    assert await judge_due(ledger, rule, ByHand()) == ["judged"]
+    target = MemoryTarget()
+    await work(ledger, rule, desk_of(ledger, {"klicktipp_default": target}))
+    assert sorted(email for email, _ in target.effects) == ["bert@example.org", "eva@example.org"]
+    assert (await handoff(ledger_url, *words)).json["added"] is False
+    assert await judge_due(ledger, rule, ByHand()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nothing", "eva@example.org"), "there is no valid rule 'nothing'; there are: mine"),
+        (("mine",), "name at least one recipient"),
+        (("mine", "eva@@"), "line 1 of the recipients cannot be used: invalid_email"),
+        (("mine", "--file", "no_such_file"), "no_such_file cannot be read"),
+    ],
+)
+async def test_a_command_that_cannot_be_used(
+    ledger: AsyncEngine, ledger_url: str, words: tuple[str, ...], said: str
+) -> None:
+    answer = await handoff(ledger_url, "add-recipient", *words)
+    assert answer.status == 2
+    assert said in answer.err
+    assert await rows(ledger, "SELECT count(*) FROM handoff.batches") == [(0,)]
+
+
+async def test_the_form_takes_several(ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = MemoryTarget()
+    Vendors(monkeypatch, ledger_url, target, None)
+    form: dict[str, Any] = {"mode": "one_contact", "recipients": "Eva <eva@example.org>\nbert@example.org"}
+    await run_dag(a_rule(), "run-1", **form)
+    assert sorted(email for email, _ in target.effects) == ["bert@example.org", "eva@example.org"]
+    with pytest.raises(AirflowFailException, match="line 2 of the recipients"):
+        await run_dag(a_rule(), "run-2", **form | {"recipients": "eva@example.org\nnobody"})
+    assert len(target.effects) == 2
