@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace, console: Console, interruption: Interrupti
         outcome = MainJob(stack, progress).run()
         show(console, outcome, stack.urls)
         if options.once:
-            return 0 if outcome.comparison.exact and not outcome.problems else 1
+            return 0 if outcome.exact else 1
         # On one line however long, to be copied.
         console.print(f"Commands: {commands_line(stack.ledger_url)}", markup=False, soft_wrap=True)
         console.print("[bold]Ctrl-C ends everything.[/bold]")

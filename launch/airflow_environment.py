@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from launch import postgres
-from launch.settings import HOST, LaunchError, Settings, kept_secrets
+from launch.settings import HOST, SECRETS, LaunchError, Settings, kept_secrets
 
 FOREIGN = ("AIRFLOW", "HANDOFFS_", "PG", "PYTHON", "_AIRFLOW")
 """Beginnings of variables that would change what Airflow, the ledger or Python do here."""
@@ -32,9 +32,7 @@ def base_environment(settings: Settings, inherited: Mapping[str, str] = os.envir
 
     :raises LaunchError: when Airflow is not installed beside this Python.
     """
-    kept = {
-        name: value for name, value in inherited.items() if not name.startswith(FOREIGN) or name in KEPT
-    }
+    kept = {name: value for name, value in inherited.items() if not name.startswith(FOREIGN) or name in KEPT}
     runtime = postgres.runtime_folder(settings.run)
     (runtime / "python_PostgresServer").mkdir(parents=True, exist_ok=True)
     return kept | {
@@ -55,7 +53,7 @@ def airflow_environment(settings: Settings, socket_folder: str) -> dict[str, str
     :param socket_folder: where the embedded PostgreSQL listens.
     """
     ui = f"http://{HOST}:{settings.ui_port}"
-    return kept_secrets(settings.run) | {
+    return {name: secret for name, secret in kept_secrets(settings.run).items() if name in SECRETS} | {
         "AIRFLOW_HOME": str(settings.airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(settings.home / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(settings.home / "plugins"),

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from launch.expectation import Trace, Wanted
+from launch.expectation import Wanted
+from launch.traces import Trace, trace_of
 
-SYSTEMS = frozenset({"klicktipp", "activecampaign", "email"})
+SYSTEMS = frozenset({"klicktipp", "activecampaign", "email", "insightly", "callexa"})
 NOBODYS = frozenset({"create_tag", "bulk_import"})
 """What concerns no contact: tags made because a step says so, and how ActiveCampaign's imports begin."""
+THEIR_OWN = frozenset({"webhook"})
+"""What a vendor does by itself."""
 
 Key = tuple[str, Trace]
 
@@ -30,13 +33,8 @@ class Arrived:
     @classmethod
     def read(cls, entry: dict[str, Any]) -> Arrived:
         """Read an entry of ``GET /_sandbox/effects``."""
-        detail = entry["detail"]
-        what = detail.get("tag") or detail.get("list") or ""
-        if entry["action"] == "mail":
-            what = str(detail.get("message_id", "")).removeprefix("<handoff.").partition("@")[0]
-        trace = (entry["system"], entry["action"], what)
         at = datetime.fromtimestamp(entry["at"], UTC)
-        return cls(entry["seq"], at, entry["contact"], trace, bool(detail.get("created")))
+        return cls(entry["seq"], at, entry["contact"], trace_of(entry), bool(entry["detail"].get("created")))
 
 
 @dataclass(slots=True)
@@ -69,7 +67,8 @@ class Comparison:
 
 def compare(wanted: Iterable[Wanted], entries: Sequence[dict[str, Any]]) -> Comparison:
     """Match owed effects with the sandbox's journal, in order of time."""
-    arrived = [Arrived.read(entry) for entry in entries if entry["system"] in SYSTEMS]
+    ours = [entry for entry in entries if entry["system"] in SYSTEMS and entry["action"] not in THEIR_OWN]
+    arrived = [Arrived.read(entry) for entry in ours]
     # A step may name a list by its id; the journal always has its name.
     lists = {str(entry["detail"]["list_id"]): entry["detail"]["list"] for entry in entries if entry["action"] == "list"}
     owed: defaultdict[Key, list[Wanted]] = defaultdict(list)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from launch.settings import HOST, Settings
+from launch.settings import HOST, INSIGHTLY_WEBHOOK, Settings, kept_secrets
 from sandbox import credentials
 
 SENDER = "Webinar-Team <webinar@example.org>"
 DESCRIPTION = "Set by make run to its sandbox; the next make run sets it again."
 
 
+def insightly_webhook(settings: Settings) -> str:
+    """Return where the sandbox's Insightly account tells Airflow that something changed."""
+    secret = kept_secrets(settings.run)[INSIGHTLY_WEBHOOK]
+    return f"http://{HOST}:{settings.ui_port}/handoffs/webhooks/insightly_default/{secret}"
+
+
 def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:
-    """Return one connection each for the source, the targets and the ledger.
+    """Return one connection each for the sources, the targets and the ledger.
 
     :param socket_folder: where the embedded PostgreSQL listens.
     """
@@ -32,6 +38,16 @@ def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:
             "activecampaign_default", "activecampaign",
             {"timeout": 5, "requests_per_second": 5, "settling_seconds": 1},
             host=f"{sandbox}/activecampaign", password=credentials.ACTIVECAMPAIGN_TOKEN,
+        ),
+        _connection(
+            "insightly_default", "insightly",
+            {"timeout": 5, "requests_per_second": 10, "poll_minutes": 1, "settling_seconds": 1,
+             "webhook_secrets": kept_secrets(settings.run)[INSIGHTLY_WEBHOOK]},
+            host=f"{sandbox}/insightly", password=credentials.INSIGHTLY_KEY,
+        ),
+        _connection(
+            "callexa_default", "callexa", {"timeout": 5, "poll_minutes": 1, "settling_seconds": 1},
+            host=f"{sandbox}/callexa", login=credentials.CALLEXA_LOGIN, password=credentials.CALLEXA_APIKEY,
         ),
         _connection(
             "smtp_default", "smtp",

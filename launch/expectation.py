@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.delivery.desk import effect_key
@@ -12,34 +12,30 @@ from handoff.occasion import Occasion
 from handoff.planner import FIRST_SEEN_GRACE
 from handoff.registration import Registration
 from handoff.rule import Rule
-from handoff.steps import (
-    ActiveCampaignContact,
-    ActiveCampaignList,
-    ActiveCampaignTag,
-    ActiveCampaignUntag,
-    AnyStep,
-    Email,
-    KlickTippContact,
-    KlickTippTag,
-    KlickTippUntag,
-)
-from launch.world import TrueDate
+from handoff.steps import ActiveCampaignList, ActiveCampaignUntag, AnyStep, KlickTippUntag
+from launch.occasions import TrueOccasion, moment_of
+from launch.traces import Trace, traces
 
-TARGETS = frozenset({"klicktipp_default", "activecampaign_default", "smtp_default"})
+TARGETS = frozenset({
+    "klicktipp_default",
+    "activecampaign_default",
+    "smtp_default",
+    "insightly_default",
+    "callexa_default",
+})
 """The connections that lead to the sandbox."""
-
-Trace = tuple[str, str, str]
-"""How an effect shows in the sandbox's journal: system, action, and what: tag, list, or a mail's effect key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """One effect that a rule owes a contact.
 
+    :param occasion: because of which it is owed.
     :param sure: ``False`` where it depends on the account whether there is anything to do.
     """
 
     rule: Rule
+    occasion: Occasion
     contact: str
     step: AnyStep
     trace: Trace
@@ -47,39 +43,45 @@ class Wanted:
     sure: bool = True
 
 
-def expected(rules: Sequence[Rule], dates: Iterable[TrueDate]) -> list[Wanted]:
-    """Return what is owed to whom, by due moment."""
+def expected(
+    rules: Sequence[Rule], occasions: Iterable[TrueOccasion], customers: frozenset[str] = frozenset()
+) -> list[Wanted]:
+    """Return what is owed to whom, by due moment.
+
+    :param customers: the addresses of those who were told that they may object to surveys.
+    """
     wanted = [
         one
-        for date in dates
+        for true in occasions
         for rule in rules
-        if (planned := due(rule, date)) is not None
-        for contact, due_at in _audience(rule, date, *planned)
-        for one in _effects(rule, planned[0], contact, due_at)
+        if (planned := due(rule, true)) is not None
+        for contact in _audience(rule, true, *planned)
+        for one in _effects(rule, *planned, contact)
+        if _allowed(one, customers)
     ]
-    return sorted(wanted, key=lambda one: one.due_at)
+    return list(_asked_once(sorted(wanted, key=lambda one: one.due_at)))
 
 
-def due(rule: Rule, date: TrueDate) -> tuple[Occasion, datetime] | None:
-    """Return the date as it is when the rule is due for it, and that moment; ``None`` when it never is."""
-    first_seen = _moment(date.plans[0].since)
-    for plan, later in zip(date.plans, [*date.plans[1:], None], strict=True):
+def due(rule: Rule, true: TrueOccasion) -> tuple[Occasion, datetime] | None:
+    """Return the occasion as it is when the rule is due for it, and that moment; ``None`` when it never is."""
+    first_seen = moment_of(true.plans[0].since)
+    for plan, later in zip(true.plans, [*true.plans[1:], None], strict=True):
         occasion = plan.occasion
         if occasion.cancelled or not rule.matches(occasion):
             return None
         moment = rule.when.due(occasion.anchors[rule.when.anchor], occasion.timezone)
-        if plan is date.plans[0] and moment < first_seen - FIRST_SEEN_GRACE:
+        if plan is true.plans[0] and moment < first_seen - FIRST_SEEN_GRACE:
             return None
-        if later is None or max(moment, _moment(plan.since)) < _moment(later.since):
+        if later is None or max(moment, moment_of(plan.since)) < moment_of(later.since):
             return occasion, moment
     return None
 
 
-def _audience(rule: Rule, date: TrueDate, occasion: Occasion, moment: datetime) -> Iterator[tuple[str, datetime]]:
+def _audience(rule: Rule, true: TrueOccasion, occasion: Occasion, moment: datetime) -> Iterator[str]:
     """Yield the addresses of those who belong to the rule's audience, each once."""
-    for email, person in _people(date.registrations(occasion)).items():
+    for email, person in _people(true.registrations(occasion)).items():
         if rule.judge(person, moment, occasion).included:
-            yield email, moment
+            yield email
 
 
 def _people(registrations: Iterable[Registration]) -> dict[str, Registration]:
@@ -95,37 +97,30 @@ def _people(registrations: Iterable[Registration]) -> dict[str, Registration]:
     return people
 
 
-def _effects(rule: Rule, occasion: Occasion, contact: str, due_at: datetime) -> Iterator[Wanted]:
+def _effects(rule: Rule, occasion: Occasion, due_at: datetime, contact: str) -> Iterator[Wanted]:
     for number, step in enumerate(rule.steps):
         if step.conn_id not in TARGETS:
             continue
         sure = not isinstance(step, KlickTippUntag | ActiveCampaignUntag | ActiveCampaignList)
         key = effect_key(rule.id, occasion, Contact(contact).key, number)
-        for trace in _traces(step, key):
-            yield Wanted(rule, contact, step, trace, due_at, sure)
+        for trace in traces(step, key, occasion):
+            yield Wanted(rule, occasion, contact, step, trace, due_at, sure)
 
 
-def _traces(step: AnyStep, key: str) -> Iterator[Trace]:
-    match step:
-        case KlickTippContact():
-            yield "klicktipp", "contact", ""
-            if step.tag:
-                yield "klicktipp", "tag", step.tag
-        case KlickTippTag():
-            yield "klicktipp", "tag", step.tag
-        case KlickTippUntag():
-            yield "klicktipp", "untag", step.tag
-        case ActiveCampaignContact():
-            yield "activecampaign", "contact", ""
-        case ActiveCampaignTag():
-            yield "activecampaign", "tag", step.tag
-        case ActiveCampaignUntag():
-            yield "activecampaign", "untag", step.tag
-        case ActiveCampaignList():
-            yield "activecampaign", "list", step.list
-        case Email():
-            yield "email", "mail", key
+def _allowed(wanted: Wanted, customers: frozenset[str]) -> bool:
+    """Whether the person may be written to: nobody in this world has agreed to anything."""
+    if wanted.rule.purpose == "service" or not wanted.step.to_person:
+        return True
+    return wanted.rule.legal_basis == "existing_customer" and wanted.contact in customers
 
 
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+def _asked_once(wanted: Iterable[Wanted]) -> Iterator[Wanted]:
+    """Yield what is left when nobody is asked the same twice within weeks; a run takes minutes."""
+    asked = set[tuple[str, str]]()
+    for one in wanted:
+        question = one.contact, str(getattr(one.step, "survey", ""))
+        if getattr(one.step, "at_least_weeks_apart", 0):
+            if question in asked:
+                continue
+            asked.add(question)
+        yield one

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
+from launch import records, webinars
 from launch.expectation import TARGETS
-from launch.world import ACCOUNT, SOURCE
 
 REASON = "sandbox_ended"
+SOURCES = frozenset({webinars.ACCOUNT, records.ACCOUNT, "callexa_default"})
+"""The source accounts that lead to the sandbox."""
 
 BATCHES = text("""
     UPDATE handoff.batches AS batch SET state = 'cancelled', reason = :reason, lease_owner = NULL, leased_until = NULL
     FROM handoff.occasions AS occasion
     WHERE occasion.id = batch.occasion_id AND batch.state = 'waiting'
-      AND occasion.source = :source AND occasion.account = :account
+      AND (occasion.account = ANY(:accounts)
+        OR occasion.source = 'survey' AND occasion.facts ->> 'account' = ANY(:accounts))
 """)
 EFFECTS = text("""
     UPDATE handoff.effects SET state = 'skipped', reason = :reason, settled_at = clock_timestamp()
@@ -25,13 +28,15 @@ LANES = text("""
         SELECT FROM handoff.effects AS effect
         WHERE effect.lane_id = lane.id AND effect.state IN ('planned', 'sending', 'unknown', 'held'))
 """)
+CURSORS = text("DELETE FROM handoff.cursors WHERE account = ANY(:accounts)")
 
 
 def close(connection: Connection) -> None:
-    """Cancel, skip and free what would otherwise go out into a world that never knew of it.
+    """Cancel, skip and free what would otherwise go out into a world that never knew of it, and read this one anew.
 
-    Only what leads to the sandbox is touched: its source account and its target accounts.
+    Only what leads to the sandbox is touched: its source accounts and its target accounts.
     """
-    connection.execute(BATCHES, {"reason": REASON, "source": SOURCE, "account": ACCOUNT})
+    connection.execute(BATCHES, {"reason": REASON, "accounts": sorted(SOURCES)})
     connection.execute(EFFECTS, {"reason": REASON, "accounts": sorted(TARGETS)})
     connection.execute(LANES)
+    connection.execute(CURSORS, {"accounts": sorted(SOURCES)})

@@ -1,9 +1,9 @@
-"""The main job, watched: the sandbox's world begins, and what is owed arrives."""
+"""The main job, watched: the sandbox's world begins, what is owed arrives, and who is asked answers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,12 +14,18 @@ from handoff.ledger.connect import open_ledger
 from handoff.rule import Rule
 from handoff.rule_file import load_folder
 from handoff.rule_page import dag_id
+from launch import records
+from launch.answers import true_answer
 from launch.comparison import Comparison, compare
-from launch.expectation import Wanted, expected
+from launch.customer import Answered, Customers
+from launch.expectation import Wanted
+from launch.notices import customers
+from launch.occasions import moment_of
+from launch.owed import Owed
 from launch.settings import LaunchError
 from launch.stack import Stack, TookTooLong
 from launch.verdicts import Ledger, LeftOut
-from launch.world import ACCOUNT, TrueDate, true_dates
+from launch.world import true_occasions
 
 HORIZON = timedelta(minutes=10)
 """What is due later than this after the beginning is not waited for."""
@@ -29,7 +35,8 @@ SETTLING_SECONDS = 2.0
 REQUEST_SECONDS = 10.0
 PROGRESS_SECONDS = 2.0
 DAGS_SECONDS = 90.0
-WATCH = "watch_webinaris"
+WATCHES = {"webinaris": "watch_webinaris", "insightly": "watch_insightly"}
+"""By source, the DAG that hears of what happens in the sandbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Outcome:
 
     :param later: owed, but due after what is waited for.
     :param trouble: one line for each effect that the ledger does not call confirmed.
+    :param answers: what those who were asked answered. :param unanswered: why somebody could not.
     """
 
     comparison: Comparison
@@ -46,6 +54,13 @@ class Outcome:
     trouble: list[str]
     paused: list[str]
     problems: list[str]
+    answers: list[Answered]
+    unanswered: list[str]
+
+    @property
+    def exact(self) -> bool:
+        """Whether everything took place exactly once and nothing else did."""
+        return self.comparison.exact and not self.problems and not self.unanswered
 
 
 class MainJob:
@@ -55,6 +70,7 @@ class MainJob:
         self._stack, self._progress = stack, progress
         self._session = requests.Session()
         self._session.trust_env = False
+        self._customers = Customers(stack.scenario, stack.urls.mails)
         self._arrived, self._told = 0, 0.0
 
     def run(self) -> Outcome:
@@ -63,24 +79,29 @@ class MainJob:
         :raises LaunchError: when Airflow does not show the DAGs, or something ends by itself.
         """
         files, problems = load_folder(self._stack.settings.home / "include" / "handoffs")
-        paused = self._await_dags([dag_id(file.rule) for file in files])
+        paused = self._await_dags([file.rule for file in files])
         rules = [file.rule for file in files if dag_id(file.rule) not in paused]
         began = float(self._call("POST", "start")["started"])
-        self._progress("the webinars' world begins")
-        dates = list(true_dates(self._stack.scenario, began))
-        now, later = self._owed(rules, dates, began)
-        ledger_engine = open_ledger(self._stack.ledger_url)
+        self._progress("the sandbox's world begins")
+        occasions = list(true_occasions(self._stack.scenario, began))
+        owed = Owed(rules, customers(self._stack.scenario), moment_of(began) + HORIZON)
+        owed.add(occasions)
+        engine = open_ledger(self._stack.ledger_url)
         try:
-            ledger = Ledger(ledger_engine, [date.model.id for date in dates])
-            comparison = self._await(now, ledger, max((date.presence_lag for date in dates), default=0.0))
+            ledger = Ledger(engine, {one.plans[0].occasion.key for one in occasions})
+            comparison = self._await(owed, ledger)
             return Outcome(
-                comparison, later, ledger.left_out(), ledger.trouble(), sorted(paused), [str(one) for one in problems]
-            )
+                comparison, owed.later, ledger.left_out(), ledger.trouble(), sorted(paused), list(map(str, problems)),
+                list(self._customers.answers.values()), list(self._customers.troubles.values()),
+            )  # fmt: skip
         finally:
-            ledger_engine.dispose()
+            self._customers.close()
+            engine.dispose()
 
-    def _await_dags(self, names: list[str]) -> set[str]:
-        """Wait until Airflow knows all DAGs; return those among them that are paused."""
+    def _await_dags(self, rules: Iterable[Rule]) -> set[str]:
+        """Wait until Airflow knows all DAGs; return those of rules that are paused."""
+        names = {dag_id(rule): rule for rule in rules}
+        watches = {WATCHES["webinaris"]} | {WATCHES[rule.source] for rule in names.values() if _is_watched(rule)}
         known: dict[str, bool] = {}
 
         def complete() -> bool:
@@ -88,48 +109,65 @@ class MainJob:
                 known.update(self._stack.api.dags())
             except requests.RequestException:
                 return False
-            return known.keys() >= {*names, WATCH}
+            return known.keys() >= {*names, *watches}
 
         try:
             self._stack.wait_for(complete, "", DAGS_SECONDS)
         except TookTooLong:
-            lacking = ", ".join(sorted({*names, WATCH} - known.keys()))
+            lacking = ", ".join(sorted({*names, *watches} - known.keys()))
             raise LaunchError(f"Airflow does not show these DAGs: {lacking}; see {self._stack.urls.ui}") from None
-        if known[WATCH]:
-            raise LaunchError(f"the DAG {WATCH} is paused, so nothing is heard; unpause it at {self._stack.urls.ui}")
-        self._progress(f"{len(names)} rules wait for their webinars")
+        for watch in sorted(watches):
+            if known[watch]:
+                words = f"the DAG {watch} is paused, so nothing is heard; unpause it at {self._stack.urls.ui}"
+                raise LaunchError(words)
+        self._progress(f"{len(names)} rules wait for something to happen")
         return {name for name in names if known[name]}
 
-    @staticmethod
-    def _owed(rules: list[Rule], dates: list[TrueDate], began: float) -> tuple[list[Wanted], list[Wanted]]:
-        until = datetime.fromtimestamp(began, UTC) + HORIZON
-        wanted = expected([rule for rule in rules if rule.conn_id == ACCOUNT], dates)
-        return [one for one in wanted if one.due_at <= until], [one for one in wanted if one.due_at > until]
-
-    def _await(self, wanted: list[Wanted], ledger: Ledger, lag: float) -> Comparison:
-        last = max([one.due_at for one in wanted], default=datetime.now(UTC))
+    def _await(self, owed: Owed, ledger: Ledger) -> Comparison:
+        last = max([one.due_at for one in owed.now], default=datetime.now(UTC))
         left = max(0.0, (last - datetime.now(UTC)).total_seconds())
-        words = f"{len(wanted)} effects are owed, the last of them is due in {left:.0f} s"
-        self._progress(words if wanted else "nothing is owed in this world")
-        seconds = left + lag + PATIENCE_SECONDS + len(wanted) * PATIENCE_SECONDS_EACH
+        words = f"{len(owed.now)} effects are owed, the last of them is due in {left:.0f} s"
+        self._progress(words if owed.now else "nothing is owed in this world")
         try:
-            if wanted:
-                self._stack.wait_for(lambda: self._complete(wanted, ledger), "", seconds)
+            if owed.now:
+                self._stack.wait_for(lambda: self._complete(owed, ledger), "", left + self._patience(owed.now))
         except TookTooLong:
             self._progress("not everything has arrived in time")
         settled = time.monotonic() + SETTLING_SECONDS
         self._stack.wait_for(lambda: time.monotonic() >= settled, "")
-        return self._compare(wanted)
+        return compare(owed.now, self._journal())
 
-    def _complete(self, wanted: list[Wanted], ledger: Ledger) -> bool:
-        comparison = self._compare(wanted)
+    def _patience(self, wanted: list[Wanted]) -> float:
+        """Return how many seconds after the last moment to wait, with the time in which things are heard of."""
+        lag = max((webinar.presence_lag for webinar in self._stack.scenario.webinars), default=0.0)
+        if any(one.occasion.source == records.SOURCE for one in wanted):
+            lag = max(lag, records.POLL_SECONDS)
+        answers = self._customers.patience() + PATIENCE_SECONDS if any(one.step.asks for one in wanted) else 0.0
+        return lag + PATIENCE_SECONDS + len(wanted) * PATIENCE_SECONDS_EACH + answers
+
+    def _complete(self, owed: Owed, ledger: Ledger) -> bool:
+        """Let those answer who were asked; tell whether nothing is left to come."""
+        journal = self._journal()
+        for answered in self._customers.answer(owed.now, journal):
+            self._heed(answered, owed, ledger)
+        comparison = compare(owed.now, journal)
         if comparison.delivered > self._arrived and time.monotonic() - self._told >= PROGRESS_SECONDS:
             self._arrived, self._told = comparison.delivered, time.monotonic()
-            self._progress(f"{comparison.delivered} of {len(wanted)} effects have arrived")
-        return not comparison.missing and ledger.open_effects() == 0
+            self._progress(f"{comparison.delivered} of {len(owed.now)} effects have arrived")
+        return not comparison.missing and not self._customers.troubles and ledger.open_effects() == 0
 
-    def _compare(self, wanted: list[Wanted]) -> Comparison:
-        return compare(wanted, self._call("GET", "effects")["effects"])
+    def _heed(self, answered: Answered, owed: Owed, ledger: Ledger) -> None:
+        """Add what is owed because of an answer."""
+        self._progress(f"{answered.asked.contact} answers: {answered.reply.rating} of 10")
+        if not answered.stored:
+            return
+        key = ledger.answer_key(answered.asked.trace[2])
+        if key is None:
+            raise LaunchError("the survey's page took an answer, but the ledger does not have it")
+        owed.add([true_answer(answered, key)])
+
+    def _journal(self) -> list[dict[str, Any]]:
+        return list(self._call("GET", "effects")["effects"])
 
     def _call(self, method: str, path: str) -> dict[str, Any]:
         url = f"{self._stack.urls.sandbox}/_sandbox/{path}"
@@ -141,3 +179,7 @@ class MainJob:
             self._stack.check()
             raise LaunchError(f"the sandbox does not answer {method} {url}: {type(error).__name__}") from error
         return answer
+
+
+def _is_watched(rule: Rule) -> bool:
+    return rule.source in WATCHES and rule.conn_id == f"{rule.source}_default"

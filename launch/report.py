@@ -1,4 +1,4 @@
-"""What a person is shown at the end: what was delivered to whom and how late, and who was left out and why."""
+"""What a person is shown at the end: what was delivered to whom and how late, what was answered, who was left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from handoff.steps import InsightlyNote, Survey
 from launch.comparison import Arrived
+from launch.customer import Answered
 from launch.expectation import Wanted
 from launch.main_job import Outcome
 from launch.stack import Urls
@@ -29,10 +31,12 @@ def show(console: Console, outcome: Outcome, urls: Urls) -> None:
     """Print tables and counts."""
     console.print(_delivered(outcome))
     comparison = outcome.comparison
+    if any(isinstance(wanted.step, Survey) for wanted, _ in comparison.rows):
+        console.print(_surveys(outcome))
     console.print(
         f"[bold]expected {len(comparison.rows)}, delivered {comparison.delivered}, missing {len(comparison.missing)}, "
         f"twice {len(comparison.twice)}, unexpected {len(comparison.unexpected)}[/bold]",
-        style="green" if comparison.exact else "red",
+        style="green" if outcome.exact else "red",
     )
     for line in _troubles(outcome):
         console.print(line, style="red", markup=False)
@@ -67,7 +71,36 @@ def _delivered(outcome: Outcome) -> Table:
 
 
 def _what(wanted: Wanted) -> str:
+    if isinstance(wanted.step, InsightlyNote) and wanted.trace[1] == "note":
+        return "note on the contact"
     return str(getattr(wanted.step, "template", "") or wanted.trace[2] or "contact data")
+
+
+def _surveys(outcome: Outcome) -> Table:
+    """Return one line for each person asked, from the mail to the note."""
+    table = Table(title="Surveys", title_justify="left")
+    for name in ("contact", "because of", "survey", "mail at", "answer at", "rating", "comment", "note at"):
+        table.add_column(name, overflow="fold")
+    answers = {one.asked.trace: one for one in outcome.answers}
+    for wanted, mailed_at in outcome.comparison.rows[:MOST_ROWS]:
+        if not isinstance(wanted.step, Survey):
+            continue
+        row = [escape(wanted.contact), escape(wanted.occasion.title), escape(wanted.step.survey), _at(mailed_at)]
+        if (answered := answers.get(wanted.trace)) is not None:
+            rating, comment = str(answered.reply.rating), answered.reply.comment
+            row += [_clock(answered.at), escape(rating), escape(comment), _at(_noted_at(outcome, answered))]
+        table.add_row(*row)
+    return table
+
+
+def _noted_at(outcome: Outcome, answered: Answered) -> datetime | None:
+    notes = (
+        at
+        for wanted, at in outcome.comparison.rows
+        if wanted.trace[:2] == ("insightly", "note")
+        and (wanted.contact, wanted.occasion.anchors.get("answered")) == (answered.asked.contact, answered.at)
+    )
+    return next(notes, None)
 
 
 def _troubles(outcome: Outcome) -> Iterable[str]:
@@ -76,6 +109,7 @@ def _troubles(outcome: Outcome) -> Iterable[str]:
         yield from (f"{words}: {_arrived(effect)}" for effect in some[:MOST_ROWS])
     if comparison.missing:
         yield from (f"not confirmed: {line}" for line in outcome.trouble)
+    yield from outcome.unanswered
     yield from (f"wrong rule file: {problem}" for problem in outcome.problems)
 
 
@@ -88,7 +122,7 @@ def _left_out(people: Iterable[LeftOut]) -> Table:
     for one in people:
         groups[one.rule_id, one.title, one.reason].append(one.who)
     table = Table(title="Left out", title_justify="left")
-    for name in ("rule", "webinar", "why"):
+    for name in ("rule", "because of", "why"):
         table.add_column(name, overflow="fold")
     table.add_column("how many", justify="right")
     table.add_column("who", overflow="fold")
@@ -103,6 +137,10 @@ def _notes(outcome: Outcome) -> Iterable[str]:
         yield f"Paused in the UI, so nothing is expected of them: {', '.join(outcome.paused)}"
     if outcome.later:
         yield f"{len(outcome.later)} more effects are due later, the next at {_clock(outcome.later[0].due_at)}"
+
+
+def _at(moment: datetime | None) -> str:
+    return _clock(moment) if moment else "–"
 
 
 def _clock(moment: datetime) -> str:

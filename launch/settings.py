@@ -16,7 +16,10 @@ from sandbox.scenario import DEFAULT_SCENARIO
 HOST = "127.0.0.1"
 CHECKOUT = Path(__file__).resolve().parents[1]
 SECRETS = {"AIRFLOW__CORE__FERNET_KEY": 32, "AIRFLOW__API_AUTH__JWT_SECRET": 64, "AIRFLOW__API__SECRET_KEY": 32}
-"""Variable to length in bytes."""
+"""Airflow's variable to length in bytes."""
+INSIGHTLY_WEBHOOK = "INSIGHTLY_WEBHOOK"
+KEPT_SECRETS = SECRETS | {INSIGHTLY_WEBHOOK: 24}
+"""Also those that Airflow's environment does not need."""
 
 
 class LaunchError(Exception):
@@ -86,17 +89,18 @@ class Settings:
 
 
 def kept_secrets(run: Path) -> dict[str, str]:
-    """Return the run's secrets by environment variable; made once, readable by their owner only."""
+    """Return the run's secrets by name; each made once, readable by their owner only."""
     path = run / "secrets.json"
-    if not path.exists():
+    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if new := KEPT_SECRETS.keys() - kept.keys():
         made = {
-            name: base64.urlsafe_b64encode(secrets.token_bytes(length)).decode() for name, length in SECRETS.items()
+            name: base64.urlsafe_b64encode(secrets.token_bytes(KEPT_SECRETS[name])).decode() for name in sorted(new)
         }
+        kept |= made
         draft = path.with_suffix(".new")
         draft.touch(mode=0o600)
-        draft.write_text(json.dumps(made), encoding="utf-8")
+        draft.write_text(json.dumps(kept), encoding="utf-8")
         draft.replace(path)
-    kept: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return kept
 
 

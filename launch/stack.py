@@ -17,10 +17,10 @@ from typing import IO, Any, Self
 
 import requests
 
-from launch import postgres, processes
+from launch import notices, postgres, processes
 from launch.airflow_api import AirflowApi
 from launch.airflow_environment import airflow_environment, base_environment
-from launch.connections import connections
+from launch.connections import connections, insightly_webhook
 from launch.ports import ports_of, refuse_busy, with_free_ports
 from launch.processes import Component
 from launch.settings import CHECKOUT, HOST, LaunchError, Settings
@@ -149,7 +149,7 @@ class Stack:
 
     def _start(self) -> None:
         copy = self.settings.run / "scenario.yaml"
-        self.scenario = write_fresh_copy(self.settings.scenario, copy)
+        self.scenario = write_fresh_copy(self.settings.scenario, copy, insightly_webhook(self.settings))
         for left in self.settings.pids.iterdir():
             left.unlink()
         self.environment = base_environment(self.settings)
@@ -163,6 +163,9 @@ class Stack:
         self._complete("prepare", [sys.executable, "-m", "launch.prepare"], described)
         self._progress("the databases are migrated, the connections point at the sandbox")
         self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"])
+        if notices.customers(self.scenario):
+            file = notices.write_notices(self.scenario, self.settings.run / "notices.csv")
+            self._complete("notices", notices.command(file, self.ledger_url))
         self.wait_for(lambda: not self.api.unhealthy(), "Airflow did not become healthy")
         self._progress(f"Airflow is up: {self.urls.ui}")
 

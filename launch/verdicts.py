@@ -1,8 +1,8 @@
-"""What the ledger says of a run's dates: who was left out and why, and what is still open."""
+"""What the ledger says of a run's occasions: who was left out and why, and what is still open."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, text
@@ -34,6 +34,7 @@ TROUBLE = text("""
     WHERE occasion.key = ANY(:keys) AND effect.state <> 'confirmed'
     ORDER BY effect.id LIMIT 20
 """)
+ANSWER = text("SELECT id || '/' || version FROM handoff.answers WHERE via = 'own' AND ref = :effect_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,21 @@ class LeftOut:
 
 
 class Ledger:
-    """Reads the ledger about some dates.
+    """Reads the ledger about some occasions.
 
-    :param keys: the dates' ids.
+    :param keys: the occasions' names; answers join them when they are asked for.
     """
 
-    def __init__(self, engine: Engine, keys: Sequence[str]) -> None:
+    def __init__(self, engine: Engine, keys: Iterable[str]) -> None:
         self._engine, self._parameters = engine, {"keys": list(keys)}
+
+    def answer_key(self, effect_key: str) -> str | None:
+        """Return the name of the answer to a survey's mail, ``None`` while there is none."""
+        with self._engine.connect() as connection:
+            key: str | None = connection.execute(ANSWER, {"effect_key": effect_key}).scalar_one_or_none()
+        if key is not None:
+            self._parameters["keys"].append(key)
+        return key
 
     def left_out(self) -> list[LeftOut]:
         """Return everybody who was left out, by rule and reason."""

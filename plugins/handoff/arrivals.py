@@ -1,9 +1,9 @@
 """From stored deliveries to the planner, one after the other in the order of their arrival.
 
-A delivery is recorded in the process that received it, right after its commit: recording takes some milliseconds, and a
-booking may be due within seconds. It is not done before the answer, because the sender would wait for the
-planner then, and a group of deliveries would share one long transaction and the planner's locks. What a killed server leaves
-is recorded by the next delivery that arrives anywhere, or by the sweep.
+A delivery is recorded in the process that received it, right after its commit: recording takes some milliseconds, and
+a booking may be due within seconds. It is not done before the answer, because the sender would wait for the planner
+then, and a group of deliveries would share one long transaction and the planner's locks. What a killed server leaves is
+recorded with the next delivery that arrives anywhere, or by the sweep.
 """
 
 from __future__ import annotations

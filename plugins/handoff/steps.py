@@ -34,6 +34,8 @@ class Step(BaseModel):
     """Whether the step asks the person's opinion, which is advertising in German law."""
     to_person: ClassVar[bool] = False
     """Whether the step writes to or calls the person, so that the rule's window holds for it."""
+    readable: ClassVar[bool] = True
+    """Whether a target that can be read tells afterwards if the step took place; else a doubtful one is held."""
     requests: ClassVar[int] = 1
     """How many requests it takes for a contact whom the account knows, names of tags and lists being known."""
     needs_id: ClassVar[bool] = False
@@ -189,6 +191,59 @@ class InsightlyNote(Step):
     needs_id: ClassVar[bool] = True
 
 
+class QuentnContact(Step):
+    """Create or update the contact in Quentn (Kontakt anlegen oder aktualisieren); it is found by its address."""
+
+    step: Literal["quentn.contact"]
+    conn_id: str = "quentn_default"
+    fields: dict[str, str] = Field(default_factory=dict, description="Quentn field (name or label) to template")
+    notes: str = Field("", description="Template of a text for the notes field (Notizen speichern); empty: none")
+    opt_in: Literal["none", "single"] = Field(
+        "none",
+        description="single: somebody whose e-mail status is not known becomes Bestätigt (Single Opt-in); none: nobody",
+    )
+    merge: Literal["update_add", "update", "add"] = Field(
+        "update_add", description="What becomes of values that the contact has: Quentn's duplicate_merge_method"
+    )
+
+    rendered: ClassVar[tuple[str, ...]] = ("fields", "notes")
+    requests: ClassVar[int] = 2
+
+
+class QuentnTerm(Step):
+    """Give the contact a term in Quentn (Begriff vergeben); the contact is created when it is missing."""
+
+    step: Literal["quentn.term"]
+    conn_id: str = "quentn_default"
+    term: Name
+    create: bool = Field(False, description="Create the term when the account does not have it")
+
+    requests: ClassVar[int] = 2
+
+
+class QuentnUnterm(Step):
+    """Remove a term in Quentn (Begriff entfernen)."""
+
+    step: Literal["quentn.unterm"]
+    conn_id: str = "quentn_default"
+    term: Name
+
+    requests: ClassVar[int] = 2
+
+
+class QuentnCampaign(Step):
+    """Start a campaign in Quentn for the contact (Kampagne starten); a doubtful start is held, never repeated."""
+
+    step: Literal["quentn.campaign"]
+    conn_id: str = "quentn_default"
+    campaign: int = Field(
+        ge=1, le=2_147_483_647, strict=True, description="Number of the campaign; Quentn lists no names (Kampagne)"
+    )
+
+    readable: ClassVar[bool] = False
+    requests: ClassVar[int] = 2
+
+
 AnyStep = Annotated[
     KlickTippContact
     | KlickTippTag
@@ -200,6 +255,10 @@ AnyStep = Annotated[
     | Email
     | Survey
     | CallexaRecipient
-    | InsightlyNote,
+    | InsightlyNote
+    | QuentnContact
+    | QuentnTerm
+    | QuentnUnterm
+    | QuentnCampaign,
     Field(discriminator="step"),
 ]

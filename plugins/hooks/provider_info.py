@@ -44,6 +44,21 @@ def per_day(description: str) -> Form:
     }
 
 
+def webhook_secrets(description: str) -> Form:
+    """Return the field for the secrets by which an account's pushes are known."""
+    rotated = "Several with blanks between, so that one can replace another; each at least 16 characters."
+    return text("Webhook secrets / Webhook-Geheimnisse", f"{description} {rotated}", format="password")
+
+
+def mail_status(name: str, description: str) -> Form:
+    """Return the field for the number of one of Quentn's e-mail statuses."""
+    return {
+        "label": f"Number of mail_status: {name}",
+        "schema": {"type": ["integer", "null"], "minimum": 0},
+        "description": f"Quentn does not publish the numbers. {description}",
+    }
+
+
 def text(label: str, description: str, **schema: object) -> Form:
     """Return a text field; pass ``format="password"`` for a secret."""
     return {"label": label, "schema": {"type": ["string", "null"], **schema}, "description": description}
@@ -195,7 +210,38 @@ INSIGHTLY: Form = {
         "requests_per_day": per_day(
             "Said to be about 1,000 free, 40,000 Plus, 60,000 Professional, 100,000 Enterprise. Polling has half."
         ),
+        "webhook_secrets": webhook_secrets("For a workflow's webhook, as the password of its Basic credentials."),
         "poll_minutes": POLL_MINUTES,
+        "settling_seconds": SETTLING,
+    },
+}
+
+QUENTN: Form = {
+    "hook-class-name": "hooks.quentn.QuentnHook",
+    "hook-name": "Quentn",
+    "connection-type": "quentn",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "login", "extra"],
+        "relabeling": {"host": "Base URL / Basisadresse", "password": "API key / API-Schlüssel"},
+        "placeholders": {
+            "host": "https://SYSTEM.eu-2.quentn.com (Einstellungen > API-Info)",
+            "password": "from the same page",
+        },
+    },
+    "conn-fields": {
+        "timezone": text(
+            "Time zone / Zeitzone", "IANA name of the zone in which date fields are kept.", default="Europe/Berlin"
+        ),
+        "date_format": text(
+            "Format of date fields", "Assumed: how moments are written (strftime).", default="%Y-%m-%d %H:%M:%S"
+        ),
+        "mail_status_unknown": mail_status("unbekannt", "Required for rules, like the next two."),
+        "mail_status_single": mail_status("Bestätigt (Single Opt-in)", "See unbekannt."),
+        "mail_status_double": mail_status("Bestätigt (Double Opt-in)", "See unbekannt."),
+        "mail_status_temporary": mail_status("temporär gesperrt", "Empty: such contacts are refused too."),
+        "timeout": TIMEOUT,
+        "requests_per_second": rate(5, "Over all workers. Quentn publishes no number; 5 is a careful choice."),
+        "requests_per_day": per_day("Quentn publishes none."),
         "settling_seconds": SETTLING,
     },
 }

@@ -28,6 +28,7 @@ KINDS: dict[Language, dict[str, tuple[str, str]]] = {
         "credentials": ("Zugangsdaten abgelehnt", "Die Verbindung in Airflow berichtigen (Admin > Connections)."),
         "certificate": ("Abgleich geht nicht auf", "Ansehen mit „handoff certificate“."),
         "late": ("verspätet", "Laufen Scheduler, Triggerer und Worker? Ansehen mit „handoff pending“."),
+        "webhook": ("Meldung nicht verarbeitet", "Ansehen mit „handoff webhooks“ und im Protokoll von sweep."),
         "quota": ("Tageskontingent verbraucht", "Es geht am nächsten Tag von selbst weiter; siehe „handoff forecast“."),
     },
     "en": {
@@ -36,6 +37,7 @@ KINDS: dict[Language, dict[str, tuple[str, str]]] = {
         "credentials": ("credentials not accepted", "Correct the connection in Airflow (Admin > Connections)."),
         "certificate": ("certificate is red", "Look with `handoff certificate`."),
         "late": ("late", "Do scheduler, triggerer and workers run? Look with `handoff pending`."),
+        "webhook": ("push not recorded", "Look with `handoff webhooks`, and at the log of sweep."),
         "quota": ("daily quota used up", "It goes on by itself on the next day; see `handoff forecast`."),
     },
 }

@@ -10,6 +10,7 @@ from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.definitions.context import Context
 
 from handoff.delivery.comparison import Compared
+from handoff.delivery.intake import take_up_deliveries
 from handoff.delivery.looking_ahead import look_ahead
 from handoff.delivery.sweep import COMPARE_EVERY, STEPS, Sweep, run
 from handoff.home import rules_folder
@@ -53,7 +54,7 @@ class SweepOperator(BaseAsyncOperator):
             try:
                 await declare_limits(engine, rules)
                 sweep = Sweep(engine, rules, sources.of, self.compare_every, everything)
-                swept = await run(sweep, (*STEPS, look_ahead))
+                swept = await run(sweep, (take_up_deliveries, *STEPS, look_ahead))
             finally:
                 await sources.close()
         ring(context["outlet_events"], swept.unheard)

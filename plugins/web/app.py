@@ -12,9 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from handoff.errors import LedgerError
-from web import rule_steps, survey, unsubscribe
+from web import rule_steps, survey, unsubscribe, webhooks
 from web.ledger import close_ledger
 from web.page import message
+from web.receiver.receiver import Receiver
 
 log = logging.getLogger(__name__)
 _WORDS = {
@@ -25,10 +26,14 @@ _WORDS = {
 }
 
 
-def create_app() -> FastAPI:
-    """Return the app; every route asks for Airflow's login itself (``login.py``) or is in ``public.py``."""
+def create_app(receiver: Receiver | None = None) -> FastAPI:
+    """Return the app; every route asks for Airflow's login itself (``login.py``) or is in ``public.py``.
+
+    :param receiver: takes the pushes, one of its own unless given.
+    """
     app = FastAPI(title="Airflow Handoffs", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
-    for routes in (rule_steps, unsubscribe, survey):
+    app.state.receiver = receiver or Receiver()
+    for routes in (rule_steps, unsubscribe, survey, webhooks):
         app.include_router(routes.router)
     for error in (HTTPException, LedgerError, SQLAlchemyError, Exception):
         app.add_exception_handler(error, _refusal)

@@ -1,9 +1,10 @@
-"""The pages that anybody may open without a login: those that mails to contacts link to.
+"""What anybody may open without a login: pages that mails to contacts link to, and where other systems push to.
 
-Their tokens, which nobody can make up, stand for the login. Every other route asks for Airflow's.
+Of pages the token, which nobody can make up, stands for the login; of pushes the account's secret. Every other
+route asks for Airflow's.
 """
 
 from __future__ import annotations
 
-PUBLIC = frozenset({"/unsubscribe/{token}", "/survey/{token}"})
+PUBLIC = frozenset({"/unsubscribe/{token}", "/survey/{token}", "/webhooks/{account}", "/webhooks/{account}/{secret}"})
 """Paths of routes below ``/handoffs``."""

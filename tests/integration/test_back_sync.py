@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.answer import ACCOUNT
-from handoff.answer import SOURCE as ANSWERS
 from handoff.consent import Subject
 from handoff.contact import Contact
 from handoff.ledger import consents
@@ -21,8 +20,9 @@ from hooks.accounts import open_source
 from operators.callexa import RecordAnswersOperator
 from operators.insightly import RecordClosingsOperator
 from operators.work import open_desk
+from sandbox.effects import Effect
 from tests.support.crm import SURVEY, Crm, a_crm
-from tests.support.delivery import judge_due, work
+from tests.support.delivery import judge_due, states, work
 from tests.support.rows import rows
 
 WORLD: dict[str, Any] = {
@@ -39,11 +39,15 @@ ANNA = "anna@example.org"
 @pytest.fixture
 async def crm(tmp_path: Path, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crm]:
     async with a_crm(WORLD, tmp_path, ledger_url, monkeypatch) as running:
-        running.rule(
-            id="won", source="insightly", when={"minutes": 0, "after": "closed"}, purpose="survey",
-            legal_basis="consent", steps=[{"step": "callexa.recipient", "survey": SURVEY}],
-        )  # fmt: skip
         yield running
+
+
+@pytest.fixture
+def won(crm: Crm) -> Rule:
+    return crm.rule(
+        id="won", source="insightly", when={"minutes": 0, "after": "closed"}, purpose="survey", legal_basis="consent",
+        steps=[{"step": "callexa.recipient", "survey": SURVEY}],
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -52,24 +56,20 @@ def note(crm: Crm) -> Rule:
 
 
 async def hand_over(ledger: AsyncEngine, rule: Rule) -> list[str]:
-    """Judge what is due, and let a worker do it."""
+    """Judge what is due, and let workers do it until nothing rests any more."""
     source = await open_source(rule.source, rule.conn_id, ledger)
     became = await judge_due(ledger, rule, source)
     await source.close()
-    async with open_desk(ledger) as desk:
+    async with asyncio.timeout(60), open_desk(ledger) as desk:
         await work(ledger, rule, desk)
+        while {"planned", "sending", "unknown"} & (await states(ledger)).keys():
+            await asyncio.sleep(0.1)
+            await work(ledger, rule, desk)
     return became
 
 
-async def ask_anna(crm: Crm, ledger: AsyncEngine) -> None:
+async def ask_anna(crm: Crm, ledger: AsyncEngine, won: Rule) -> None:
     """Let the opportunity be won, and hand its contact over to Callexa."""
-    won = Rule.model_validate(
-        {
-            "id": "won", "title": "won", "source": "insightly", "when": {"minutes": 0, "after": "closed"},
-            "purpose": "survey", "legal_basis": "consent",
-            "steps": [{"step": "callexa.recipient", "survey": SURVEY}],
-        }
-    )  # fmt: skip
     async with ledger.begin() as connection:
         told = Entry(Subject(Contact(ANNA).key, "email", "survey"), "granted", datetime.now(UTC))
         await consents.add(connection, [told])
@@ -84,7 +84,59 @@ async def poll() -> dict[str, int]:
     return await RecordAnswersOperator(task_id="record").aexecute({})
 
 
-def notes(crm: Crm) -> list[tuple[str, str]]:
-    """Return what was done to notes: the action and the text."""
-    done = [one for one in crm.sandbox.effects if one.system == "insightly" and one.action in {"note", "update_note"}]
-    return [(one.action, one.detail["body"]) for one in done]
+def notes(crm: Crm) -> list[Effect]:
+    """Return what was done to notes, in order."""
+    return [one for one in crm.sandbox.effects if one.system == "insightly" and "note" in one.action]
+
+
+async def test_an_answer_becomes_one_note_on_the_contact_linked_with_what_was_won(
+    crm: Crm, ledger: AsyncEngine, won: Rule, note: Rule
+) -> None:
+    await ask_anna(crm, ledger, won)
+    assert (await poll())["new"] == 0
+    await crm.answer(3, "zu teuer", ANNA)
+    assert (await poll())["new"] == 1
+    assert await hand_over(ledger, note) == ["judged"]
+    written, linked = notes(crm)
+    assert (written.action, written.contact, written.detail["parent_id"]) == ("note", ANNA, 101)
+    assert "3/10: zu teuer" in written.detail["body"]
+    assert (linked.action, linked.detail["to"], linked.detail["to_id"]) == ("link_note", "Opportunity", 31)
+    await crm.answer(9, "doch gut", ANNA)
+    assert (await poll())["changed"] == 1
+    assert await hand_over(ledger, note) == ["judged"]
+    [changed] = notes(crm)[2:]
+    assert (changed.action, changed.detail["id"]) == ("update_note", written.detail["id"])
+    assert "9/10: doch gut" in changed.detail["body"]
+    await poll()
+    assert await hand_over(ledger, note) == []
+    assert len(notes(crm)) == 3
+
+
+async def test_an_answer_changed_before_its_note_is_written_leaves_only_the_later_one(
+    crm: Crm, ledger: AsyncEngine, won: Rule, note: Rule
+) -> None:
+    await ask_anna(crm, ledger, won)
+    for rating in (3, 9):
+        await crm.answer(rating, email=ANNA)
+        await poll()
+    assert await hand_over(ledger, note) == ["judged"]
+    written, _ = notes(crm)
+    assert "9/10" in written.detail["body"]
+    assert await rows(ledger, "SELECT state FROM handoff.batches WHERE rule_id = 'note' ORDER BY id") == [
+        ("cancelled",), ("judged",)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ["commit_then_drop", "drop_before_commit"])
+async def test_a_note_whose_answer_was_lost_is_written_once(
+    crm: Crm, ledger: AsyncEngine, won: Rule, note: Rule, fault: str
+) -> None:
+    await ask_anna(crm, ledger, won)
+    await crm.answer(3, "zu teuer", ANNA)
+    await poll()
+    order = {"system": "insightly", "method": "POST", "path": "/Contacts", "fault": fault, "count": 1}
+    await crm.order("faults", **order)
+    assert await hand_over(ledger, note) == ["judged"]
+    assert [one.action for one in notes(crm)] == ["note", "link_note"]
+    assert (await crm.struck())[-1] == 1
+    assert await states(ledger) == {"confirmed": 2}

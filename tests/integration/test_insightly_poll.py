@@ -308,3 +308,40 @@ async def test_the_sweep_s_listing_agrees_with_the_poll(crm: Insightly, ledger: 
     await crm.poll()
     assert len(await rows(ledger, OCCASIONS)) == 2, "what the sweep heard first is no news to the poll"
     await source.close()
+
+
+async def test_thousands_of_rows_of_the_same_second_and_a_page_that_shifts(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.order("generate", count=3_000)
+    await crm.poll()
+    numbers = await crm.open_ids(450)
+    await crm.order("stamp", count=2_500)
+    await crm.order("stamp", ids=numbers, state="WON")
+    # While it is read, rows vanish and others are edited.
+    await crm.order("shift", pages=2, delete=[31, 32], edit=numbers[10:12])
+    await crm.poll()
+    for _ in range(2):
+        await crm.poll()
+    won = "SELECT series FROM handoff.occasions WHERE NOT cancelled AND facts ->> 'state' = 'won'"
+    found = [row[0] for row in await rows(ledger, won)]
+    assert {f"opportunity/{number}" for number in numbers} <= set(found), "nothing is missed"
+    assert len(found) == len(set(found)), "nothing is twice"
+
+
+async def test_a_contact_that_was_deleted_is_explained(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.state(32, "WON")
+    await crm.poll()
+    await crm.order("delete", object="Contacts", id=102, keep_links=True)
+    source = source_of(crm, ledger)
+    assert await judge_due(ledger, crm.rules[0], source) == ["judged"]
+    await source.close()
+    verdicts = await rows(ledger, "SELECT ref, included, reason FROM handoff.verdicts ORDER BY ref")
+    assert verdicts == [("101", True, "attached"), ("102", False, "unreadable")]
+
+
+async def test_a_record_that_was_deleted_takes_its_handoff_with_it(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.state(31, "WON")
+    await crm.poll()
+    await crm.order("delete", object="Opportunities", id=31)
+    source = source_of(crm, ledger)
+    assert await judge_due(ledger, crm.rules[0], source) == ["cancelled"]
+    await source.close()

@@ -24,6 +24,7 @@ from handoff.ledger.keys import signing_key
 from handoff.links import Links, survey_effect
 from handoff.lint import lint
 from handoff.messages import Templates
+from handoff.timing import Language
 from hooks.ledger import LedgerHook
 from hooks.mail_target import MailTarget
 from tests.support.rows import rows
@@ -156,6 +157,27 @@ async def test_in_english(ledger: AsyncEngine, links: Links, templates: Path) ->
     assert inbox.mails[0]["Subject"] == "How satisfied are you with us?"
     assert "Open the link of a number from 0" in text
     assert sum(in_table for _, _, in_table in Anchors(html).found) == 11
+
+
+@pytest.mark.parametrize(
+    ("own", "by_rule", "by_step", "written"),
+    [
+        ("", "en", "contact", "en"),
+        ("de", "en", "contact", "de"),
+        ("fr", "en", "contact", "en"),
+        ("fr", "de", "contact", "de"),
+        ("EN", "de", "contact", "de"),
+        ("de", "de", "en", "en"),
+    ],
+)
+async def test_the_page_speaks_the_language_of_the_mail(
+    ledger: AsyncEngine, links: Links, templates: Path, own: str, by_rule: Language, by_step: str, written: str
+) -> None:
+    rule = survey_rule(language=by_step).model_copy(update={"language": by_rule})
+    async with sending(links, templates) as (inbox, target):
+        await ask(ledger, rule, target=target, language=own)  # type: ignore[arg-type]
+    [(on_the_page,)] = await rows(ledger, "SELECT language FROM handoff.askings")
+    assert (inbox.mails[0]["Content-Language"], on_the_page) == (written, written)
 
 
 async def test_without_a_public_address_nothing_is_sent_and_it_is_said_what_to_set(

@@ -38,9 +38,7 @@ class Crm:
         vendor = conn_id.partition("_")[0]
         login, password = {"insightly": (None, INSIGHTLY_KEY), "callexa": (CALLEXA_LOGIN, self.apikey)}[vendor]
         host, extra = f"{self.sandbox.http_url}/{vendor}", json.dumps(self.extra)
-        return Connection(
-            conn_id=conn_id, conn_type=vendor, host=host, login=login, password=password, extra=extra
-        )
+        return Connection(conn_id=conn_id, conn_type=vendor, host=host, login=login, password=password, extra=extra)
 
     def rule(self, **spec: Any) -> Rule:
         """Write a rule file and return its rule."""
@@ -63,6 +61,11 @@ class Crm:
         async with self._http.get("/_sandbox/calls") as response:
             paths = (await response.json()).get(system, {"paths": {}})["paths"]
         return Counter({path: sum(outcomes.values()) for path, outcomes in paths.items()})
+
+    async def struck(self) -> list[int]:
+        """Return how often each fault in force struck."""
+        async with self._http.get("/_sandbox/faults") as response:
+            return [one["struck"] for one in (await response.json())["faults"]]
 
     def did(self, system: str) -> list[str]:
         """Return the effects of one system, in order."""

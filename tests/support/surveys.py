@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,13 +27,23 @@ def survey_rule(rule_id: str = "ask", **step: Any) -> Rule:
 
 
 async def ask(
-    ledger: AsyncEngine, rule: Rule, *, count: int = 1, key: str = "d1", target: MemoryTarget | None = None
+    ledger: AsyncEngine,
+    rule: Rule,
+    *,
+    count: int = 1,
+    key: str = "d1",
+    target: MemoryTarget | None = None,
+    language: str = "",
 ) -> MemoryTarget:
-    """Let the rule ask ``person0`` and so on because of an occasion that has just ended."""
+    """Let the rule ask ``person0`` and so on because of an occasion that has just ended.
+
+    :param language: the people's own.
+    """
     target = target or MemoryTarget(readable=False)
     await agree(ledger, count)
     occasion = an_occasion(datetime.now(UTC) - timedelta(minutes=61), key=key, facts={"record": "opportunity/31"})
-    source = FixedSource(occasion, some_registrations(count, before=occasion.anchors["start"]))
+    people = some_registrations(count, before=occasion.anchors["start"])
+    source = FixedSource(occasion, [replace(one, language=language) for one in people])
     await plan(ledger, source, [rule], occasion)
     await judge_due(ledger, rule, source)
     await work(ledger, rule, desk_of(ledger, {rule.steps[0].conn_id: target}))

@@ -173,7 +173,7 @@ def test_command(command):
 
 
 def test_every_documented_command_exists():
-    named = {name for text in map(page, map(str, PAGES)) for name in re.findall(r"`(?:\S+/)?handoff ([a-z]+)\b", text)}
+    named = {name for text in map(page, map(str, PAGES)) for name in re.findall(r"`(?:\S+/)?handoff ([a-z-]+)\b", text)}
     assert named
     assert named <= set(COMMANDS)
 

@@ -96,6 +96,12 @@ class Desk:
             self._batches[known] = asyncio.ensure_future(self._load(batch_id))
         return await self._batches[known]
 
+    async def look_again(self, effect: OpenEffect) -> None:
+        """Read what became of an effect's occasion since its lane was claimed."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(BATCH, {"id": effect.batch_id})).mappings().one()
+        effect.cancelled, effect.occasion_version = row["cancelled"], row["version"]
+
     async def _load(self, batch_id: int) -> Planned:
         async with self._engine.connect() as connection:
             row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()

@@ -12,7 +12,7 @@ from handoff.ledger import deliveries, notices
 from handoff.rule import Rule
 
 PROBLEMS = text("""
-    SELECT account, count(*) AS count, min(problem) AS problem FROM handoff.deliveries
+    SELECT account, count(*) AS number, min(problem) AS problem FROM handoff.deliveries
     WHERE processed_at IS NULL AND problem IS NOT NULL GROUP BY account ORDER BY account
 """)
 OPEN = text("SELECT cause FROM handoff.notices WHERE kind = 'webhook' AND closed_at IS NULL ORDER BY cause")
@@ -34,6 +34,6 @@ async def take_up_deliveries(sweep: Sweep) -> None:
                 f"pushes to {row.account} were accepted and cannot be recorded ({row.problem}); they are tried again "
                 "by every sweep and kept for some days; look for the error in the log of the sweep"
             )
-            await notices.stands(connection, cause, "webhook", words, row.count)
+            await notices.stands(connection, cause, "webhook", words, row.number)
         for cause in set((await connection.execute(OPEN)).scalars()) - stuck.keys():
             await notices.close(connection, cause)

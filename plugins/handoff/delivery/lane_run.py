@@ -25,7 +25,7 @@ LONGEST_WAIT_SECONDS = 86_400.0
 TAKEN_SECONDS = 1.0
 """How long a lane rests that another worker was faster than, where nothing else says so."""
 SHORT_SECONDS = 1.0
-"""After a longer wait for its turn it is asked again whether an effect has a legal ground."""
+"""After a longer wait for its turn an effect is judged again: late, cancelled, without a legal ground?"""
 
 
 class Parked(Exception):  # noqa: N818 - not an error: the lane rests
@@ -133,7 +133,7 @@ class LaneRun:
 
     async def _settled(self, effect: OpenEffect, target: Target, call: Call) -> Proof | None:
         """Read whether an earlier attempt had its effect: the proof, or ``None`` when it is to be sent."""
-        if target.promise is not Promise.SETTLED_BY_READING:
+        if target.promise is not Promise.SETTLED_BY_READING or not call.step.readable:
             raise Ended("held", "outcome unknown, and this target cannot be read back")
         too_early = target.settling_seconds - (effect.seconds_since_intent or 0.0)
         if too_early > 0:
@@ -162,6 +162,8 @@ class LaneRun:
             # The turn may have been long in coming.
             self._look_at_gate(effect)
         if time.monotonic() - asked_at > SHORT_SECONDS:
+            await self._desk.look_again(effect)
+            await self._judge_again(effect)
             use = await self._ground(effect)
         if not await self._journal.intend(effect.id, use) or not self._fresh():
             raise LeaseLost

@@ -12,6 +12,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
@@ -34,7 +35,9 @@ LATE_SECONDS = 0.05
 COLD_SECONDS, COLD_AFTER_SECONDS = 0.1, 2.0
 """After a rest the first call has to open a connection and arrives late: the next one waits longer."""
 SLOW_INTERVAL_SECONDS = 0.03
-"""Only accounts slower than this need it; a faster one has room for one late call in its second."""
+"""Only accounts slower than this need it; a faster one has room for one late call in its second. And only there
+effects begin one after the other: 256 lanes that all have their slot already would keep it for minutes from whoever
+takes over when this worker dies, and would leave every effect of several calls half done."""
 CLOCK_SECONDS = 1.0
 """How far this machine's clock may be ahead of the ledger's when a new day begins."""
 
@@ -80,7 +83,7 @@ class Limiter:
         self._slots: list[float] = []
         self._waiting = 0
         self._last = -math.inf
-        self._refill = asyncio.Lock()
+        self._refill, self._door = asyncio.Lock(), asyncio.Lock()
         self._held: ContextVar[bool] = ContextVar("held_slot", default=False)
         self._day, self._counted = quotas.today(), Counter[Purpose]()
         self._used_up: set[Purpose] = set()
@@ -90,7 +93,7 @@ class Limiter:
 
         :raises QuotaUsedUp: the day's requests for writing are used up.
         """
-        await self._wait(WRITING)
+        await self._wait(WRITING, begins=self._interval > SLOW_INTERVAL_SECONDS)
         self._held.set(True)
 
     def check(self) -> None:
@@ -111,23 +114,29 @@ class Limiter:
         else:
             await self._wait(purposes_now())
 
-    async def _wait(self, purposes: Purposes) -> None:
+    async def _wait(self, purposes: Purposes, *, begins: bool = False) -> None:
         if not self._interval and not self._quota:
             return
         self._waiting += 1
         try:
             if self._quota:
                 await self._count(purposes, self._quota)
-            while self._interval:
-                slot = await self._next_slot()
-                delay = slot - time.monotonic()
-                if delay > 0:
-                    await asyncio.sleep(delay)
-                # Slots missed by a busy worker are thrown away: used late, they would come as a burst.
-                if time.monotonic() - slot <= max(LATE_SECONDS, self._interval / 2):
-                    return
+            # Whoever has begun does not queue at the door, and is done before many others begin.
+            async with self._door if begins else nullcontext():
+                await self._turn()
         finally:
             self._waiting -= 1
+
+    async def _turn(self) -> None:
+        """Wait for a slot and until its moment."""
+        while self._interval:
+            slot = await self._next_slot()
+            delay = slot - time.monotonic()
+            if delay > 0:
+                await asyncio.sleep(delay)
+            # Slots missed by a busy worker are thrown away: used late, they would come as a burst.
+            if time.monotonic() - slot <= max(LATE_SECONDS, self._interval / 2):
+                return
 
     async def _count(self, purposes: Purposes, quota: Quota) -> None:
         """Take one request of the day out of those that were counted; count more when there are none."""

@@ -117,7 +117,9 @@ async def next_waiting(connection: AsyncConnection) -> Waiting | None:
     """
     await connection.execute(IN_ORDER)
     row = (await connection.execute(NEXT)).first()
-    return row and Waiting(row.id, row.source, row.account, tuple(map(occasion_from_row, row.occasions)))
+    if row is None:
+        return None
+    return Waiting(row.id, row.source, row.account, tuple(map(occasion_from_row, row.occasions)))
 
 
 async def done(connection: AsyncConnection, delivery_id: int) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 class NoticeToTell:
     """A notice that nobody has been told yet.
 
-    :param kind: ``held``, ``circuit``, ``credentials``, ``certificate``, ``late`` or ``quota``.
+    :param kind: ``held``, ``circuit``, ``credentials``, ``certificate``, ``late``, ``quota`` or ``webhook``.
     :param words: what happened, where, and what to do; no contact data.
     """
 

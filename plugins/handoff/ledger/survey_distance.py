@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -9,6 +11,7 @@ from handoff.answer import OWN
 from handoff.ledger.lanes import OpenEffect
 from handoff.steps import Step
 from handoff.target import Call
+from handoff.timing import Language
 
 ASKED_RECENTLY = "asked_recently"
 
@@ -65,5 +68,7 @@ def _via(step: Step) -> str:
 
 
 def _language(call: Call) -> str:
+    """Return the language that the mail is written in: the contact's own only if there are texts in it."""
     chosen: str = getattr(call.step, "language", "contact")
-    return (call.contact.language or call.rule.language) if chosen == "contact" else chosen
+    wanted = call.contact.language if chosen == "contact" else chosen
+    return wanted if wanted in get_args(Language) else call.rule.language

@@ -40,7 +40,7 @@ ADD = text("""
         SET count = known.count + EXCLUDED.count, last_at = clock_timestamp()
 """)
 COUNTED = text("""
-    SELECT account, outcome, sum(count) AS count, max(last_at) AS last_at FROM handoff.webhook_counts
+    SELECT account, outcome, sum(count) AS number, max(last_at) AS last_at FROM handoff.webhook_counts
     WHERE day > CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date) - CAST(:days AS integer)
     GROUP BY account, outcome ORDER BY account, outcome
 """)
@@ -62,7 +62,7 @@ async def read(connection: AsyncConnection, days: int) -> list[Pushed]:
     """Return what was pushed in the last days (UTC), today included, by account; and what waits, however old."""
     found: dict[str, Pushed] = {}
     for row in await connection.execute(COUNTED, {"days": days}):
-        _add(found.setdefault(row.account, Pushed(row.account)), row.outcome, int(row.count), row.last_at)
+        _add(found.setdefault(row.account, Pushed(row.account)), row.outcome, int(row.number), row.last_at)
     for row in await connection.execute(WAITING):
         pushed = found.setdefault(row.account, Pushed(row.account))
         pushed.waiting, pushed.problems = row.waiting, row.problems

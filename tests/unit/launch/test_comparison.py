@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from handoff.occasion import Occasion
 from handoff.rule import Rule
 from launch.comparison import compare
-from launch.expectation import Wanted, _traces
+from launch.expectation import Wanted
+from launch.traces import traces
 
 DUE = datetime(2026, 5, 4, 19, 0, tzinfo=UTC)
 ANNA = "anna@example.org"
@@ -18,7 +20,9 @@ def owed(*steps: dict[str, Any], contact: str = ANNA, sure: bool = True, rule_id
     rule = Rule.model_validate({
         "id": rule_id, "title": "R", "when": {"minutes": 1, "after": "end"}, "who": "attended", "steps": steps,
     })  # fmt: skip
-    return [Wanted(rule, contact, step, trace, DUE, sure) for step in rule.steps for trace in _traces(step, KEY)]
+    occasion = Occasion("webinaris", "webinaris_default", "d", "W", {"end": DUE})
+    owing = [(step, trace) for step in rule.steps for trace in traces(step, KEY, occasion)]
+    return [Wanted(rule, occasion, contact, step, trace, DUE, sure) for step, trace in owing]
 
 
 def journal(*effects: tuple[str, str, dict[str, Any]], contact: str = ANNA, seconds: float = 1) -> list[dict[str, Any]]:

@@ -1,0 +1,238 @@
+"""eTermin's API as operations without I/O (etermin.md 2.1 to 2.3)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from handoff.errors import Transient, UnknownOutcome
+from hooks.protocols.answers import Denied
+from hooks.protocols.etermin_answers import asked_at, document_of, outcome_of, rows_of
+from hooks.protocols.etermin_appointments import (
+    Appointment,
+    CustomerRecord,
+    Deletion,
+    Named,
+    appointment_of,
+    customer_record_of,
+    deletion_of,
+    named_of,
+)
+from hooks.protocols.etermin_assumed import FIRST_TOKEN, is_blocked, says_deleted, token_in
+from hooks.protocols.etermin_fields import Fields, UnreadableField
+from hooks.protocols.etermin_times import ZONE, day_text, local_minute
+from hooks.protocols.shared import Conversation
+from hooks.protocols.wire import Request, Response
+
+Item = TypeVar("Item")
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a reading brought.
+
+    :param read_at: when it began, by eTermin's own clock (UTC, whole seconds): what it says is not older.
+    :param deletions: of a feed, those that it names.
+    :param problems: what could not be read, naming only position or id, and field.
+    :param token: of a feed, what to ask for next; empty: everything.
+    :param full: of a feed, whether everything was read.
+    """
+
+    appointments: tuple[Appointment, ...]
+    read_at: datetime
+    deletions: tuple[Deletion, ...] = ()
+    problems: tuple[str, ...] = ()
+    token: str = ""
+    full: bool = False
+
+
+def signature_of(private_key: str, salt: str) -> str:
+    """Return ``base64(HMAC-SHA256(private key, salt))``; nothing but the salt is signed (2.1)."""
+    return base64.b64encode(hmac.digest(private_key.encode(), salt.encode(), hashlib.sha256)).decode("ascii")
+
+
+class ETerminProtocol:
+    """One account's operations.
+
+    :param account: Airflow connection id, for errors. :param zone: IANA name of the account's zone.
+    """
+
+    def __init__(self, account: str, public_key: str, private_key: str, zone: str = ZONE) -> None:
+        self.account, self.zone = account, zone
+        self._public_key, self._private_key = public_key, private_key
+
+    def verify(self) -> Conversation[int]:
+        """Read the calendars, which needs valid keys, and return how many there are. :raises WrongCredentials:"""
+        return len((yield from self.calendars()))
+
+    def sync(self, token: str = "") -> Conversation[Read]:
+        """Return what changed since a token; all there is when there is none, or when it is not known any more.
+
+        :param token: of the last reading.
+        """
+        try:
+            return (yield from self._sync(token or FIRST_TOKEN))
+        except Denied:
+            if token in {"", FIRST_TOKEN}:
+                raise
+        return (yield from self._sync(FIRST_TOKEN))
+
+    def between(self, first: date, last: date, **more: str) -> Conversation[Read]:
+        """Return the appointments from a day up to the day before another one, in the account's zone.
+
+        :param last: exclusive, as eTermin takes it (2.3).
+        :param more: further parameters, e.g. ``calendarid`` or ``bycreationdate="1"`` for days of booking.
+        """
+        query = {"start": day_text(first), "end": day_text(last), **more}
+        return (yield from self._appointments("/appointment", "read appointments", query))[0]
+
+    def appointment(self, key: str) -> Conversation[tuple[Appointment | None, datetime]]:
+        """Return an appointment as it is now, ``None`` when there is none, and when the reading began (UTC).
+
+        :param key: see :class:`Appointment`. :raises TargetError: it cannot be read now, also when its fields cannot.
+        """
+        query = {"appid": key[1:]} if key.startswith("#") else {"id": key}
+        operation = "read an appointment"
+        rows, _, read_at = yield from self._read("/appointment", operation, query, or_none=True)
+        found, problems = _each(rows, lambda row: appointment_of(row, self.zone))
+        if problems:
+            raise Transient(self.account, operation, problems[0])
+        return next((one for one in found if one.id == key), None), read_at
+
+    def deleted(self, first: date, last: date) -> Conversation[Read]:
+        """Return what was deleted from a day up to the day before another one, in the account's zone (2.3)."""
+        query = {"start": day_text(first), "end": day_text(last)}
+        rows, _, read_at = yield from self._read("/appointmentdeleted", "read deleted appointments", query)
+        found, problems = _each(rows, lambda row: deletion_of(row, self.zone))
+        return Read((), read_at, tuple(found), tuple(problems))
+
+    def calendars(self) -> Conversation[tuple[Named, ...]]:
+        """Return the calendars, in eTermin's order."""
+        names = (("CalendarID", "ID"), ("CalendarName", "Name"))
+        return (yield from self._listed("/calendar", "read calendars", {}, lambda row: named_of(row, *names)))
+
+    def services(self) -> Conversation[tuple[Named, ...]]:
+        """Return the services, in eTermin's order."""
+        names = (("ServiceID", "ID"), ("ServiceName", "Name", "Service"))
+        return (yield from self._listed("/service", "read services", {}, lambda row: named_of(row, *names)))
+
+    def contacts(self, email: str) -> Conversation[tuple[CustomerRecord, ...]]:
+        """Return the contacts with an address; several may have the same, and case does not count."""
+        query = {"email": email.strip()}
+        found = yield from self._listed("/contact", "find contact", query, customer_record_of)
+        return tuple(one for one in found if one.customer.email.casefold() == email.strip().casefold())
+
+    def book(self, start: datetime, end: datetime, calendar_id: str, **more: str) -> Conversation[str]:
+        """Book an appointment and return its numeric id; the same call again books another one.
+
+        :param start: aware, like ``end``. :param more: parameters as in 2.3, e.g. ``email``, ``lastname``, ``city``
+            (which is read as ``Town``); ``calendarname``, without which the push names no calendar; ``checkexist="1"``.
+        :raises Declined: eTermin says no, e.g. because the time is taken.
+        """
+        query = {"start": local_minute(start, self.zone), "end": local_minute(end, self.zone)}
+        operation = "book an appointment"
+        answer = yield from self._change("POST", operation, query | {"calendarid": calendar_id, **more})
+        found = answer.text("ID", "IID", "AppointmentID")
+        if not found:
+            raise UnknownOutcome(self.account, operation, "the answer names no id")
+        return found
+
+    def change(self, key: str, **more: str) -> Conversation[None]:
+        """Change an appointment. :param more: parameters as of :meth:`book`, ``start`` and ``end`` as texts."""
+        yield from self._change("PUT", "change an appointment", {"id": key, **more})
+
+    def delete(self, key: str, **more: str) -> Conversation[None]:
+        """Delete one appointment. :param key: never empty: without an id, eTermin deletes a range of days (2.3).
+
+        :param more: ``sync`` or ``sendemail``, which need an external id. :raises ValueError: the key is empty.
+        """
+        if not key.strip("# "):
+            raise ValueError("an appointment without an id cannot be deleted")
+        query = {"appid": key[1:]} if key.startswith("#") else {"id": key}
+        yield from self._change("DELETE", "delete an appointment", query | more)
+
+    def request(self, method: str, path: str, operation: str, query: Mapping[str, str]) -> Request:
+        """Return a request signed with a fresh salt; its parameters are in the query, whatever the method (2.2)."""
+        salt = secrets.token_hex(16)
+        headers = {
+            "publickey": self._public_key,
+            "salt": salt,
+            "signature": signature_of(self._private_key, salt),
+            "Accept": "application/json",
+        }
+        return Request(method, path, operation, changes=method != "GET", query=query, headers=headers)
+
+    def _sync(self, token: str) -> Conversation[Read]:
+        found, answer = yield from self._appointments("/appointmentsync", "read changes", {"synctoken": token})
+        return Read(
+            found.appointments,
+            found.read_at,
+            found.deletions,
+            found.problems,
+            token_in(answer.headers),
+            token == FIRST_TOKEN,
+        )
+
+    def _appointments(self, path: str, operation: str, query: Mapping[str, str]) -> Conversation[tuple[Read, Response]]:
+        rows, response, read_at = yield from self._read(path, operation, query)
+        found, problems = _each(rows, lambda row: None if is_blocked(row) else _reported(row, self.zone))
+        alive = tuple(one for one in found if isinstance(one, Appointment))
+        gone = tuple(one for one in found if isinstance(one, Deletion))
+        return Read(alive, read_at, gone, tuple(problems)), response
+
+    def _listed(
+        self, path: str, operation: str, query: Mapping[str, str], parse: Callable[[Fields], Item]
+    ) -> Conversation[tuple[Item, ...]]:
+        rows, _, _ = yield from self._read(path, operation, query, or_none=bool(query))
+        found, problems = _each(rows, parse)
+        if problems:
+            raise Transient(self.account, operation, problems[0])
+        return tuple(found)
+
+    def _read(
+        self, path: str, operation: str, query: Mapping[str, str], *, or_none: bool = False
+    ) -> Conversation[tuple[list[Any], Response, datetime]]:
+        """Return an answer's rows, the answer, and when it was asked for. :param or_none: 404 stands for no rows."""
+        request, began = self.request("GET", path, operation, query), time.monotonic()
+        response: Response = yield request
+        read_at = asked_at(response, time.monotonic() - began)
+        try:
+            return rows_of(self.account, request, document_of(self.account, request, response)), response, read_at
+        except Denied as error:
+            if error.status != NOT_FOUND or not or_none:
+                raise
+            return [], response, read_at
+
+    def _change(self, method: str, operation: str, query: Mapping[str, str]) -> Conversation[Fields]:
+        request = self.request(method, "/appointment", operation, query)
+        response: Response = yield request
+        return outcome_of(self.account, request, response)
+
+
+def _reported(row: Fields, zone: str) -> Appointment | Deletion:
+    return Deletion(appointment_of(row, zone)) if says_deleted(row) else appointment_of(row, zone)
+
+
+def _each(rows: Sequence[object], parse: Callable[[Fields], Item | None]) -> tuple[list[Item], list[str]]:
+    """Return what is read of rows, and what could not be, by position and, where it is known, numeric id."""
+    found, problems = list[Item](), list[str]()
+    for position, row in enumerate(rows):
+        where = f"row {position}"
+        try:
+            fields = Fields(row)
+            where = f"row {position} ({fields.number('ID') or fields.number('AppID') or 'without an id'})"
+            parsed = parse(fields)
+        except UnreadableField as error:
+            problems.append(f"{where}: {error}")
+            continue
+        if parsed is not None:
+            found.append(parsed)
+    return found, problems

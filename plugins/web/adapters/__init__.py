@@ -1,0 +1,10 @@
+"""Which systems may push here: an adapter by connection type. A new one is one file and one line here."""
+
+from __future__ import annotations
+
+from web.adapters.adapter import Adapter, Arrival
+from web.adapters.insightly import InsightlyAdapter
+
+__all__ = ["ADAPTERS", "Adapter", "Arrival"]
+
+ADAPTERS: dict[str, Adapter] = {"insightly": InsightlyAdapter()}

@@ -1,0 +1,31 @@
+"""Insightly's workflow webhooks: a doorbell. What changed, and what that means, is read by the poll that follows.
+
+So nothing is planned because of what somebody pushes, and no personal data is kept.
+"""
+
+from __future__ import annotations
+
+from hooks.insightly_source import SOURCE
+from hooks.protocols.insightly_push import CONTENT_TYPES, pushed
+from web.adapters.adapter import Arrival, Push
+from web.receiver.body import json_of
+from web.receiver.refusal import Refusal
+
+
+class InsightlyAdapter:
+    """Insightly (implements :class:`web.adapters.adapter.Adapter`)."""
+
+    source = SOURCE
+    content_types = CONTENT_TYPES
+
+    def read(self, push: Push) -> Arrival:
+        """Return the record that changed. :raises Refusal: it is not about an opportunity or a project."""
+        try:
+            change = pushed(json_of(push.body))
+        except ValueError as error:
+            raise Refusal("unexpected", str(error)) from None
+        updated = change.updated_at.isoformat() if change.updated_at else None
+        kept = {"kind": change.kind, "id": change.id, "state": change.state, "updated": updated}
+        # Without a time every later change would look like a repetition, unless the bytes differ.
+        identity = f"{change.kind}/{change.id}/{change.state}/{updated}" if updated else ""
+        return Arrival(kept, identity, poke=True)

@@ -1,0 +1,1 @@
+"""The stand-in for eTermin's API and Web Push, built from contract etermin.md."""
