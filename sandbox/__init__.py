@@ -1,6 +1,6 @@
-"""Stand-ins for Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa and a mail server, on loopback.
+"""Stand-ins for Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa, eTermin, Quentn and a mail server.
 
-Built from the vendors' contracts and from nothing of the plugins, so that both are checked
+On loopback, built from the vendors' contracts and from nothing of the plugins, so that both are checked
 against each other. See README.md here; start with ``python -m sandbox``.
 """
 
@@ -11,12 +11,15 @@ from sandbox.credentials import (
     ACTIVECAMPAIGN_TOKEN,
     CALLEXA_APIKEY,
     CALLEXA_LOGIN,
+    ETERMIN_PRIVATEKEY,
+    ETERMIN_PUBLICKEY,
     INSIGHTLY_KEY,
     KLICKTIPP_APIKEY,
     KLICKTIPP_CUSTOMER_KEY,
     KLICKTIPP_DEVELOPER_KEY,
     KLICKTIPP_PASSWORD,
     KLICKTIPP_USERNAME,
+    QUENTN_APIKEY,
     SMTP_PASSWORD,
     SMTP_USER,
     WEBINARIS_APIKEY,
@@ -28,12 +31,15 @@ __all__ = [
     "ACTIVECAMPAIGN_TOKEN",
     "CALLEXA_APIKEY",
     "CALLEXA_LOGIN",
+    "ETERMIN_PRIVATEKEY",
+    "ETERMIN_PUBLICKEY",
     "INSIGHTLY_KEY",
     "KLICKTIPP_APIKEY",
     "KLICKTIPP_CUSTOMER_KEY",
     "KLICKTIPP_DEVELOPER_KEY",
     "KLICKTIPP_PASSWORD",
     "KLICKTIPP_USERNAME",
+    "QUENTN_APIKEY",
     "SMTP_PASSWORD",
     "SMTP_USER",
     "WEBINARIS_APIKEY",

@@ -15,19 +15,22 @@ from sandbox.callexa.vendor import Callexa
 from sandbox.calls import Calls
 from sandbox.control import SYSTEMS, Control
 from sandbox.effects import Effects
+from sandbox.etermin.post import post_pushes
+from sandbox.etermin.vendor import Etermin
 from sandbox.faults import Faults
 from sandbox.gate import Gate
 from sandbox.insightly.vendor import Insightly
 from sandbox.insightly.webhook import post_news
 from sandbox.klicktipp.vendor import KlickTipp
 from sandbox.mail import MailRules, MailServer
+from sandbox.quentn.vendor import Quentn, QuentnLowerCase
 from sandbox.scenario import Scenario, load_scenario
 from sandbox.webinaris.vendor import Webinaris
 from sandbox.world import World
 
 HOST = "127.0.0.1"
 LARGEST_BODY = 16 * 1024 * 1024
-VENDORS = (Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa)
+VENDORS = (Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa, Etermin, Quentn, QuentnLowerCase)
 
 
 class Sandbox:
@@ -36,7 +39,8 @@ class Sandbox:
     :param scenario: a scenario, the path of a scenario file, or ``None`` for the one that ships.
     :param http_port: 0 for any free port, as for ``smtp_port``.
     :param latency: seconds by which every answer is delayed.
-    :param held: keep webinar dates, opportunities and projects out of sight until ``POST /_sandbox/start``.
+    :param held: keep webinar dates, opportunities, projects and appointments out of sight until
+        ``POST /_sandbox/start``.
     :raises ScenarioError: when the scenario file cannot be used.
     """
 
@@ -58,7 +62,7 @@ class Sandbox:
         self._ports = http_port, smtp_port
         self._mail = MailServer(MailRules(self.world, self.gate, self.faults, self.calls))
         self._runner: web.AppRunner | None = None
-        self._news: asyncio.Task[None] | None = None
+        self._posts: list[asyncio.Task[None]] = []
 
     @property
     def http_port(self) -> int:
@@ -89,16 +93,16 @@ class Sandbox:
         except OSError:
             await self.stop()
             raise
-        self._news = asyncio.create_task(post_news(self.world))
+        self._posts = [asyncio.create_task(post(self.world)) for post in (post_news, post_pushes)]
 
     async def stop(self) -> None:
         """Stop listening and cut what is still open; safe to call twice."""
         self.world.imports.stop()
-        if self._news is not None:
-            self._news.cancel()
+        for post in self._posts:
+            post.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._news
-            self._news = None
+                await post
+        self._posts.clear()
         await self._mail.stop()
         if self._runner is not None:
             await self._runner.cleanup()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sandbox.callexa.control import CallexaControl
 from sandbox.calls import Calls
 from sandbox.effects import Effects
+from sandbox.etermin.control import EterminControl
 from sandbox.exchange import json_answer
 from sandbox.faults import FaultOrder, Faults, System
 from sandbox.gate import Gate
@@ -18,6 +19,7 @@ from sandbox.insightly.control import InsightlyControl
 from sandbox.mail_page import MailPages
 from sandbox.orders import bad_request, read_order
 from sandbox.page import index
+from sandbox.quentn.control import QuentnControl
 from sandbox.scenario import ScenarioError, load_scenario
 from sandbox.state import state_of
 from sandbox.world import World
@@ -37,7 +39,7 @@ class LimitOrder(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    system: Literal["webinaris", "klicktipp", "activecampaign", "insightly", "callexa"]
+    system: Literal["webinaris", "klicktipp", "activecampaign", "insightly", "callexa", "etermin", "quentn"]
     per_second: Annotated[int, Field(ge=1)] | None
 
 
@@ -78,6 +80,8 @@ class Control:
         router.add_post("/_sandbox/reset", self.reset)
         InsightlyControl(self._world, self._gate).open(router)
         CallexaControl(self._world).open(router)
+        EterminControl(self._world).open(router)
+        QuentnControl(self._world).open(router)
 
     async def effects(self, request: web.Request) -> web.Response:
         """``GET /_sandbox/effects[?since=SEQ][&system=]``."""
@@ -135,7 +139,7 @@ class Control:
     async def start(self, request: web.Request) -> web.Response:
         """``POST /_sandbox/start``: the world begins now, from another scenario or the present one.
 
-        Faults, latency and sessions at KlickTipp stay.
+        Faults, latency, sessions at KlickTipp and the Web Push that was set up stay.
         """
         order = await read_order(request, StartOrder)
         try:
@@ -152,6 +156,7 @@ class Control:
         self._begin(True)
         self._faults.clear()
         self._gate.latency.clear()
+        self._world.set_push(None)
         self._world.build()
         self._gate.set_limits(self._world.scenario)
         return json_answer({"started": self._world.clock.zero})

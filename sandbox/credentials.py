@@ -21,5 +21,10 @@ INSIGHTLY_KEY = "1f0c7a52-5b1d-4c8e-9a77-sandbox00key"
 CALLEXA_LOGIN = "sandbox@example.org"
 CALLEXA_APIKEY = "callexa-sandbox-apikey"
 
+ETERMIN_PUBLICKEY = "pk-etermin-sandbox"
+ETERMIN_PRIVATEKEY = "sk-etermin-sandbox"
+"""Key of the HMAC in ``signature``."""
+QUENTN_APIKEY = "quentn-sandbox-apikey"
+
 SMTP_USER = "sandbox"
 SMTP_PASSWORD = "smtp-sandbox"  # noqa: S105

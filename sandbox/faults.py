@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-System = Literal["webinaris", "klicktipp", "activecampaign", "email", "insightly", "callexa"]
+System = Literal["webinaris", "klicktipp", "activecampaign", "email", "insightly", "callexa", "etermin", "quentn"]
 Kind = Literal[
     "commit_then_drop",
     "drop_before_commit",

@@ -51,6 +51,8 @@ class Gate:
         self.limit("activecampaign", scenario.activecampaign.per_second)
         self.limit("insightly", scenario.insightly.per_second)
         self.limit("callexa", scenario.callexa.per_second)
+        self.limit("etermin", scenario.etermin.per_second)
+        self.limit("quentn", None)
         self.limit_day("insightly", scenario.insightly.per_day, 0)
 
     def limit(self, system: str, per_second: int | None) -> None:

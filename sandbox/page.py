@@ -26,8 +26,8 @@ CSP = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src '
 INDEX: dict[str, Words] = {
     "de": {
         "title": "Sandbox",
-        "about": "Nachbauten von Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa und einem Mailserver, "
-        "nur auf diesem Rechner.",
+        "about": "Nachbauten von Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa, eTermin, Quentn und "
+        "einem Mailserver, nur auf diesem Rechner.",
         "/_sandbox/mails": "Angekommene E-Mails",
         "/_sandbox/effects": "Was wirklich geschehen ist, der Reihe nach (JSON)",
         "/_sandbox/state": "Kontakte und ihre Tags in jedem System (JSON)",
@@ -36,8 +36,8 @@ INDEX: dict[str, Words] = {
     },
     "en": {
         "title": "Sandbox",
-        "about": "Stand-ins for Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa and a mail server, "
-        "on this machine only.",
+        "about": "Stand-ins for Webinaris, KlickTipp, ActiveCampaign, Insightly, Callexa, eTermin, Quentn and "
+        "a mail server, on this machine only.",
         "/_sandbox/mails": "Received e-mails",
         "/_sandbox/effects": "What really took place, in order (JSON)",
         "/_sandbox/state": "Contacts and their tags in every system (JSON)",

@@ -11,8 +11,10 @@ from ruamel.yaml.error import YAMLError
 
 from sandbox.scenario_accounts import ActiveCampaignModel, EmailModel, KlickTippModel, WebinarisModel
 from sandbox.scenario_callexa import CallexaModel
+from sandbox.scenario_etermin import EterminModel
 from sandbox.scenario_insightly import InsightlyModel
 from sandbox.scenario_model import Model
+from sandbox.scenario_quentn import QuentnModel
 from sandbox.scenario_webinars import WebinarModel
 
 DEFAULT_SCENARIO = Path(__file__).parent / "scenarios" / "default.yaml"
@@ -31,6 +33,8 @@ class Scenario(Model):
     email: EmailModel = EmailModel()
     insightly: InsightlyModel = InsightlyModel()
     callexa: CallexaModel = CallexaModel()
+    etermin: EterminModel = EterminModel()
+    quentn: QuentnModel = QuentnModel()
     webinars: tuple[WebinarModel, ...] = ()
 
     @model_validator(mode="after")

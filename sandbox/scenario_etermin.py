@@ -45,7 +45,8 @@ class PushModel(Model):
 
     :param url: nothing is sent when empty.
     :param header: name of a header that is sent along with ``header_value``.
-    :param secret_hash: the "secret key hash"; sent as it is. That it is, its name and its place are assumed.
+    :param secret_hash: the "secret key hash"; sent as it is. That it is, its name and its place (a field of the
+        body, or a header) are assumed.
     :param newsletter: whether pushes tell of the newsletter box at all (assumed).
     :param duplicate: share of pushes that come twice. :param drop: share that never comes.
     :param reorder: share that the next push overtakes. :param delay: seconds by which all are late.
@@ -58,7 +59,7 @@ class PushModel(Model):
     header_value: str = Field(default="", pattern=r"^[^\r\n]*$")
     secret_hash: str = Field(default="", pattern=r"^[^\r\n]*$")
     secret_hash_name: str = Field(default="secretKeyHash", pattern=r"^[A-Za-z0-9_-]+$")
-    secret_hash_in: Literal["body", "header"] = "body"
+    secret_hash_as_header: bool = False
     newsletter: bool = True
     duplicate: Share = 0.0
     drop: Share = 0.0

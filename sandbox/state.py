@@ -7,9 +7,13 @@ from typing import Any
 
 from sandbox.activecampaign.account import ActiveCampaignAccount
 from sandbox.callexa.account import CallexaAccount, answer_object, recipient_object
+from sandbox.etermin.account import EterminAccount
+from sandbox.etermin.answers import calendar_row, contact_row, sync_row
 from sandbox.insightly.account import InsightlyAccount
 from sandbox.insightly.kinds import CONTACT, NOTE, PARENTS
 from sandbox.klicktipp.account import KlickTippAccount
+from sandbox.quentn.account import QuentnAccount
+from sandbox.quentn.mail_status import status_name
 from sandbox.webinaris.account import WebinarDate
 from sandbox.world import World
 
@@ -18,7 +22,7 @@ MOST_RECORDS = 1000
 
 
 def state_of(world: World) -> dict[str, Any]:
-    """Return contacts with tags by name, webinar dates with who is listed, CRM records, queues, and mails."""
+    """Return contacts with tags by name, webinar dates with who is listed, CRM records, queues, appointments, mails."""
     return {
         "klicktipp": {"contacts": _klicktipp(world.klicktipp), "tags": list(world.klicktipp.tag_names)},
         "activecampaign": {
@@ -29,6 +33,8 @@ def state_of(world: World) -> dict[str, Any]:
         "email": {"mails": len(world.mailbox.mails)},
         "insightly": _insightly(world.insightly),
         "callexa": _callexa(world.callexa),
+        "etermin": _etermin(world.etermin),
+        "quentn": _quentn(world.quentn),
     }
 
 
@@ -92,4 +98,31 @@ def _callexa(account: CallexaAccount) -> dict[str, Any]:
             "answers": [answer_object(one) for one in account.answers(survey)],
         }
         for survey in account.surveys.values()
+    }
+
+
+def _etermin(account: EterminAccount) -> dict[str, Any]:
+    account.catch_up()
+    return {
+        "calendars": [calendar_row(one) for one in account.calendars.values()],
+        "appointments": {one.uid: sync_row(account, one) for one in account.appointments.values()},
+        "contacts": {str(one.cid): contact_row(account, one) for one in account.customers.values()},
+    }
+
+
+def _quentn(account: QuentnAccount) -> dict[str, Any]:
+    return {
+        "contacts": {
+            str(one.id): {
+                "mail": one.mail,
+                "status": status_name(one.status),
+                "terms": sorted(account.terms[number].name for number in one.terms),
+                "fields": one.fields,
+                "campaigns": sorted(one.campaigns),
+                "comments": [comment["comment"] for comment in one.comments],
+            }
+            for one in account.contacts.values()
+        },
+        "terms": [one.name for one in account.terms.values()],
+        "fields": list(account.fields),
     }

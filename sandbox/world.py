@@ -9,21 +9,27 @@ from sandbox.callexa.account import CallexaAccount
 from sandbox.callexa.set_up import callexa_account
 from sandbox.clock import Clock
 from sandbox.effects import Effects
+from sandbox.etermin.account import EterminAccount
+from sandbox.etermin.set_up import etermin_account
 from sandbox.insightly.account import InsightlyAccount
 from sandbox.insightly.set_up import insightly_account
 from sandbox.klicktipp.account import STATUS_FILTERS, KlickTippAccount, ListbuildingKey, OptIn
 from sandbox.klicktipp.login import KlickTippLogin
 from sandbox.mailbox import Mailbox
 from sandbox.people import make_registrants
+from sandbox.quentn.account import QuentnAccount
+from sandbox.quentn.set_up import quentn_account
 from sandbox.scenario import Scenario
+from sandbox.scenario_etermin import PushModel
 from sandbox.scenario_webinars import DateModel, RegistrantModel
 from sandbox.webinaris.account import Plan, Stay, Webinar, WebinarDate, WebinarisAccount
 
 
 class World:
-    """What the vendors know. Building it again replaces everything but the sessions at KlickTipp.
+    """What the vendors know. Building it again replaces all but KlickTipp's sessions and the Web Push that was set up.
 
-    :param held: keep webinar dates, opportunities and projects out of sight until :meth:`build` is called again.
+    :param held: keep webinar dates, opportunities, projects and appointments out of sight until :meth:`build` is
+        called again.
     """
 
     scenario: Scenario
@@ -34,11 +40,14 @@ class World:
     mailbox: Mailbox
     insightly: InsightlyAccount
     callexa: CallexaAccount
+    etermin: EterminAccount
+    quentn: QuentnAccount
 
     def __init__(self, scenario: Scenario, effects: Effects, *, held: bool = False) -> None:
         self._effects = effects
         self.clock = Clock()
         self.logins = KlickTippLogin()
+        self._push: PushModel | None = None
         self._set_up(scenario, listed=not held)
 
     def build(self, scenario: Scenario | None = None) -> None:
@@ -47,6 +56,11 @@ class World:
         self.imports.stop()
         self._effects.clear()
         self._set_up(scenario or self.scenario, listed=True)
+
+    def set_push(self, push: PushModel | None) -> None:
+        """Set up eTermin's Web Push, now and for worlds to come; ``None`` for as the scenario says."""
+        self._push = push
+        self.etermin.outbox.set(push or self.scenario.etermin.push)
 
     def _set_up(self, scenario: Scenario, *, listed: bool) -> None:
         self.scenario = scenario
@@ -57,6 +71,8 @@ class World:
         self.mailbox = Mailbox(self._effects)
         self.insightly = insightly_account(scenario.insightly, self._effects, self.clock, listed)
         self.callexa = callexa_account(scenario.callexa, self._effects, self.clock)
+        self.etermin = etermin_account(scenario.etermin, self._effects, self.clock, listed, self._push)
+        self.quentn = quentn_account(scenario.quentn, self._effects, self.clock)
 
 
 def _webinaris(scenario: Scenario, effects: Effects, clock: Clock, listed: bool) -> WebinarisAccount:

@@ -28,6 +28,8 @@ UNTIMED = 1.0
 """``changed`` of a report that says nothing of its age: whatever is known already is newer."""
 COMPARED = ("calendar", "service", "confirmed", "sequence")
 """Facts that make an edit, besides start and end, where both reports name them."""
+GLIMPSED = "glimpsed"
+"""Fact of an appointment that was found changed by a last look, which nobody was told of yet."""
 TITLE = "Appointment (Termin)"
 
 
@@ -122,11 +124,21 @@ def read(appointment: Appointment, known: Occasion | None, account: Account, rea
     if known.changed > found.changed or replace(found, changed=known.changed) == known:
         yield known
         return
-    if _edited(found, known):
+    if _edited(found, known) or GLIMPSED in known.facts:
         number = _number(known)
         found = replace(found, facts=found.facts | {"changes": number})
         yield _happening("modified", found, number, read_at)
     yield found
+
+
+def glimpsed(appointment: Appointment, known: Occasion, account: Account, read_at: datetime) -> Occasion:
+    """Return the appointment as somebody finds it who looks at it alone; :func:`read` tells of the change later."""
+    *edited, found = read(appointment, known, account, read_at)
+    if not edited:
+        return found
+    facts = {name: value for name, value in found.facts.items() if name != "changes"}
+    before = {"changes": known.facts["changes"]} if "changes" in known.facts else {}
+    return replace(found, facts=facts | before | {GLIMPSED: True})
 
 
 def deleted(
@@ -184,7 +196,7 @@ def _occasion(appointment: Appointment, account: Account, changed: float, before
         "sequence": appointment.sequence,
         "newsletter": appointment.newsletter,
     }
-    told = {name: value for name, value in facts.items() if value is not None and value != ""}  # noqa: PLC1901
+    told = {name: value for name, value in facts.items() if value is not None and value != ""}
     kept = {name: before[name] for name in facts.keys() & before.keys()}
     state = "unconfirmed" if (kept | told).get("confirmed") is False else "booked"
     history = {name: before[name] for name in ("changes", "deletion") if name in before}

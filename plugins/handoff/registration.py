@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -22,6 +23,8 @@ class Registration:
     """One entry of the source's own list, as listed: addresses may be missing, invalid or doubled.
 
     :param ref: the source's id of the entry.
+    :param details: what else the source says of the entry, plain JSON, e.g. the notes of a booking; removed with the
+        person's data.
     :param registered_at: aware; the order of registration is (registered_at, ref).
     """
 
@@ -34,6 +37,7 @@ class Registration:
     language: str = ""
     timezone: str = ""
     presence: tuple[Presence, ...] = ()
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,8 @@ class Rule(BaseModel):
 
     anchors: ClassVar[tuple[str, ...]] = ()
     """The moments of the source's occasions that ``when`` may count from."""
+    tells_details: ClassVar[bool] = False
+    """Whether templates may use ``entry``, what the source says of the entry (see :class:`Registration`)."""
     needs_presence: ClassVar[bool] = False
     """Whether the source must have reported up to the moment before anybody can be judged."""
 

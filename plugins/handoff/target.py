@@ -80,8 +80,8 @@ class Target(Protocol):
     async def seen(self, call: Call) -> Proof | None:
         """Read back whether the effect is there: its proof, or ``None`` when it is not.
 
-        Only asked of targets that promise ``SETTLED_BY_READING``, and never earlier than
-        ``settling_seconds`` after the attempt.
+        Only asked of targets that promise ``SETTLED_BY_READING``, for steps that are ``readable``,
+        and never earlier than ``settling_seconds`` after the attempt.
 
         :raises TargetError: when the target cannot be read now.
         """

@@ -12,11 +12,9 @@ import re
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from jinja2 import (
     FileSystemLoader,
@@ -24,22 +22,15 @@ from jinja2 import (
     TemplateNotFound,
     TemplateRuntimeError,
     TemplateSyntaxError,
-    Undefined,
-    pass_context,
 )
-from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from handoff.contact import Contact
 from handoff.errors import TemplateError
 from handoff.occasion import Occasion
+from handoff.template_dates import FILTERS
 
 Variables = Mapping[str, Any]
-
-MONATE = ("Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November",
-          "Dezember")  # fmt: skip
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-          "December")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +75,7 @@ def environment(folder: Path | None = None) -> ImmutableSandboxedEnvironment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    env.filters.update(datum=datum, uhrzeit=uhrzeit, date=date, time=time)
+    env.filters.update(FILTERS)
     return env
 
 
@@ -163,54 +154,6 @@ def _names(thing: Any) -> Iterable[str]:
     if isinstance(thing, Mapping):
         return [str(key) for key in thing]
     return dir(thing) if isinstance(thing, (Contact, RuleFacts, SimpleNamespace)) else ()
-
-
-def _local(context: Context, moment: datetime, zone: str) -> tuple[datetime, bool]:
-    """Return the moment in the zone asked for, and whether that is the occasion's own zone."""
-    if isinstance(moment, Undefined):
-        str(moment)  # raises the error that names the unknown variable
-    if not isinstance(moment, datetime) or moment.tzinfo is None:
-        raise TemplateRuntimeError("a date or time filter needs a moment such as occasion.start")
-    home = context["occasion"].timezone
-    own = context["contact"].timezone if zone == "contact" else ""
-    try:
-        return moment.astimezone(ZoneInfo(own or home)), own in ("", home)
-    except (ZoneInfoNotFoundError, ValueError):
-        # A source may send a zone that nobody knows; the occasion's own is right for everybody.
-        return moment.astimezone(ZoneInfo(home)), True
-
-
-def _zone_name(local: datetime) -> str:
-    name = local.tzname() or ""
-    return f"UTC{name}" if name.startswith(("+", "-")) else name
-
-
-@pass_context
-def datum(context: Context, moment: datetime, zone: str = "contact") -> str:
-    """``24. März 2026``, in the contact's zone if it is known, or always the occasion's (``zone="occasion"``)."""
-    local, _ = _local(context, moment, zone)
-    return f"{local.day}. {MONATE[local.month - 1]} {local.year}"
-
-
-@pass_context
-def uhrzeit(context: Context, moment: datetime, zone: str = "contact") -> str:
-    """``19:00 Uhr``, and ``13:00 Uhr (EDT)`` for a contact in another zone than the occasion's."""
-    local, at_home = _local(context, moment, zone)
-    return f"{local:%H:%M} Uhr" + ("" if at_home else f" ({_zone_name(local)})")
-
-
-@pass_context
-def date(context: Context, moment: datetime, zone: str = "contact") -> str:
-    """``24 March 2026``; the zone as for :func:`datum`."""
-    local, _ = _local(context, moment, zone)
-    return f"{local.day} {MONTHS[local.month - 1]} {local.year}"
-
-
-@pass_context
-def time(context: Context, moment: datetime, zone: str = "contact") -> str:
-    """``19:00 CET``; the zone as for :func:`datum`."""
-    local, _ = _local(context, moment, zone)
-    return f"{local:%H:%M} {_zone_name(local)}"
 
 
 _TEXTS = environment()

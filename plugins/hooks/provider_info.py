@@ -260,7 +260,7 @@ LEDGER: Form = {
     },
 }
 
-CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, CALLEXA, INSIGHTLY, LEDGER]
+CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, CALLEXA, INSIGHTLY, QUENTN, LEDGER]
 """One entry a connection type; a new one needs nothing else."""
 
 

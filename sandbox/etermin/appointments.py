@@ -56,10 +56,8 @@ def delete(account: EterminAccount, given: Parameters) -> web.Response:
     """``DELETE /appointment``: one by an id, or all that begin within days."""
     if not given.get("id") and (flag(given, "sync") or flag(given, "sendemail")):
         raise Problem("sync and sendemail need the external id")
-    if given.get("id") or given.get("appid"):
-        found = [addressed(account, given)]
-    else:
-        found = list(_within(account, given))
+    by_id = given.get("id") or given.get("appid")
+    found = [addressed(account, given)] if by_id else list(_within(account, given))
     for one in found:
         account.cancel(one, "API")
         account.record("delete_appointment", one, id=one.id)

@@ -16,7 +16,7 @@ _SCHEMA = "http://www.w3.org/2001/XMLSchema-instance"
 def xml_answer(name: str, rows: Iterable[Mapping[str, Any]]) -> web.Response:
     """Return rows as ``<ArrayOfName><Name>...</Name></ArrayOfName>``; what is not known is nil."""
     items = "".join(f"<{name}>{_fields(row)}</{name}>" for row in rows)
-    text = f"<?xml version=\"1.0\" encoding=\"utf-8\"?><ArrayOf{name} xmlns:i=\"{_SCHEMA}\">{items}</ArrayOf{name}>"
+    text = f'<?xml version="1.0" encoding="utf-8"?><ArrayOf{name} xmlns:i="{_SCHEMA}">{items}</ArrayOf{name}>'
     return web.Response(text=text, content_type="application/xml", charset="utf-8")
 
 

@@ -86,7 +86,7 @@ class EterminControl:
 
     async def test(self, request: web.Request) -> web.Response:
         """One of the three test buttons is pressed: a push about an appointment that there is not."""
-        order, now = await read_order(request, orders.TestOrder), self._account.now()
+        order, now = await read_order(request, orders.ButtonOrder), self._account.now()
         about = {"firstname": "Test", "lastname": "Test", "email": "test@example.org", "language": "de"}
         one = Appointment(1, "test", 1, now + 3600, now + 5400, now, "Test", about)
         self._account.push(order.command, one)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
-from sandbox.etermin.appointment import ADDITIONAL
+from sandbox.etermin.appointment import ADDITIONAL, Command
 from sandbox.etermin.set_up import ABOUT
 from sandbox.scenario_etermin import Minutes, Moment
 
@@ -49,7 +47,7 @@ class EditOrder(AppointmentOrder):
     newsletter: bool | None = None
 
 
-class TestOrder(_Order):
+class ButtonOrder(_Order):
     """Body of ``POST /_sandbox/etermin/test``: which test button is pressed."""
 
-    command: Annotated[Literal["CREATED", "MODIFIED", "DELETED"], Field()] = "CREATED"
+    command: Command = "CREATED"

@@ -43,6 +43,10 @@ class Outbox:
         self._waiting: list[tuple[float, int, Push]] = []
         self._overtaken: tuple[float, list[Push]] | None = None
 
+    def set(self, model: PushModel) -> None:
+        """Take other settings; what waits keeps waiting."""
+        self.model, self._random = model, random.Random(model.seed)
+
     def put(self, push: Push, now: float) -> bool:
         """Take a push; return whether it will ever be sent.
 
@@ -71,11 +75,6 @@ class Outbox:
         while self._waiting and self._waiting[0][0] <= now:
             found.append(heapq.heappop(self._waiting)[2])
         return found
-
-    def clear(self) -> None:
-        """Forget what waits."""
-        self._waiting.clear()
-        self._overtaken = None
 
     def _shares(self) -> tuple[float, float, float]:
         return self.model.drop, self.model.duplicate, self.model.reorder

@@ -35,7 +35,7 @@ def content(push: Push, model: PushModel, zone: tzinfo) -> tuple[bytes, dict[str
     """Return a push as body and headers."""
     headers = {model.header: model.header_value} if model.header else {}
     secret = {model.secret_hash_name: model.secret_hash} if model.secret_hash else {}
-    if model.secret_hash_in == "header":
+    if model.secret_hash_as_header:
         headers |= secret
         secret = {}
     if model.form == "json":

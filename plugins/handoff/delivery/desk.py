@@ -17,7 +17,7 @@ from handoff.answer import TRIED
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.limiter import Limiter
 from handoff.errors import TargetError
-from handoff.ledger import rule_versions, survey_distance
+from handoff.ledger import registrations, rule_versions, survey_distance
 from handoff.ledger.answers import answers_of
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
@@ -124,14 +124,17 @@ class Desk:
         """
         rule, occasion, _ = await self.batch(effect.batch_id, effect.occasion_version)
         facts = RuleFacts(rule.id, rule.title, rule.language, rule.purpose, rule.legal_basis or "")
-        more = await self._more(rule, occasion)
+        more = await self._more(effect, rule, occasion)
         variables = variables_of(effect.contact, occasion, facts) | more
         step = rendered(rule.steps[effect.step_no], variables)
         key = effect_key(rule.id, occasion, effect.contact.key, effect.step_no)
         return Call(key=key, step=step, contact=effect.contact, occasion=occasion, rule=facts, known=known, more=more)
 
-    async def _more(self, rule: Rule, occasion: Occasion) -> dict[str, Any]:
-        """Return what an answer says, read now: it may have been erased, or changed, since it was judged."""
+    async def _more(self, effect: OpenEffect, rule: Rule, occasion: Occasion) -> dict[str, Any]:
+        """Return what else is shown, read now: it may have been erased, or changed, since it was judged."""
+        if rule.tells_details:
+            async with self._engine.connect() as connection:
+                return {"entry": await registrations.details(connection, effect.batch_id, effect.contact.key)}
         if rule.source != ANSWERS:
             return {}
         if occasion.source == BY_HAND:

@@ -84,7 +84,8 @@ OCCASIONS = text("""
             AND id IN (SELECT occasion_id FROM handoff.registrations WHERE contact_id = :id))
 """)
 ENTRIES = text("""
-    UPDATE handoff.registrations SET contact_id = NULL, unusable = 'erased', presence = '[]' WHERE contact_id = :id
+    UPDATE handoff.registrations
+    SET contact_id = NULL, unusable = 'erased', presence = '[]', details = '{}' WHERE contact_id = :id
 """)
 VERDICTS = text("UPDATE handoff.verdicts SET facts = '{}' WHERE contact_id = :id AND facts <> '{}'")
 EFFECTS = text("""

@@ -33,7 +33,8 @@ STORE = text("""
     WITH entry AS (
         SELECT * FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (
             ref text, unusable text, registered_at timestamptz, presence jsonb,
-            key text, email text, first_name text, last_name text, phone text, language text, timezone text)
+            key text, email text, first_name text, last_name text, phone text, language text, timezone text,
+            details jsonb)
     ), contact AS (
         INSERT INTO handoff.contacts (key, email, first_name, last_name, phone, language, timezone)
         SELECT DISTINCT ON (key) key, email, first_name, last_name, phone, language, timezone
@@ -45,17 +46,21 @@ STORE = text("""
         WHERE NOT contacts.erased
         RETURNING id, key
     )
-    INSERT INTO handoff.registrations (occasion_id, ref, contact_id, unusable, registered_at, presence, read_at)
+    INSERT INTO handoff.registrations (
+        occasion_id, ref, contact_id, unusable, registered_at, presence, details, read_at)
     SELECT :occasion_id, entry.ref, contact.id,
         CASE WHEN entry.unusable = '' AND contact.id IS NULL THEN 'erased' ELSE entry.unusable END,
-        entry.registered_at, CASE WHEN contact.id IS NULL THEN '[]' ELSE entry.presence END, :read_at
+        entry.registered_at, CASE WHEN contact.id IS NULL THEN '[]' ELSE entry.presence END,
+        CASE WHEN contact.id IS NULL THEN '{}' ELSE entry.details END, :read_at
     FROM entry LEFT JOIN contact USING (key)
     ON CONFLICT (occasion_id, ref) DO UPDATE SET contact_id = EXCLUDED.contact_id, unusable = EXCLUDED.unusable,
-        registered_at = EXCLUDED.registered_at, presence = EXCLUDED.presence, read_at = EXCLUDED.read_at
+        registered_at = EXCLUDED.registered_at, presence = EXCLUDED.presence, details = EXCLUDED.details,
+        read_at = EXCLUDED.read_at
 """)
 LISTED = text("""
     SELECT registration.ref, NULLIF(contact.email, '') IS NOT NULL AS kept, registration.contact_id,
-        registration.unusable, registration.registered_at, registration.presence, contact.key AS contact_key
+        registration.unusable, registration.registered_at, registration.presence, registration.details,
+        contact.key AS contact_key
     FROM handoff.registrations AS registration
     LEFT JOIN handoff.contacts AS contact ON contact.id = registration.contact_id
     WHERE registration.occasion_id = :occasion_id
@@ -67,6 +72,13 @@ ZONES = text("""
     JOIN handoff.contacts AS contact ON contact.id = registration.contact_id
     WHERE registration.occasion_id = :occasion_id
 """)
+DETAILS = text("""
+    SELECT registration.details FROM handoff.batches AS batch
+    JOIN handoff.registrations AS registration ON registration.occasion_id = batch.occasion_id
+    JOIN handoff.contacts AS contact ON contact.id = registration.contact_id
+    WHERE batch.id = :batch_id AND contact.key = :contact_key
+    ORDER BY registration.registered_at, registration.ref LIMIT 1
+""")
 WITHDRAW = text("""
     WITH gone AS (
         SELECT occasion_id, ref FROM handoff.registrations
@@ -74,7 +86,8 @@ WITHDRAW = text("""
         -- What another list is just writing is listed there.
         FOR UPDATE SKIP LOCKED
     )
-    UPDATE handoff.registrations AS entry SET unusable = 'withdrawn', contact_id = NULL, presence = '[]'
+    UPDATE handoff.registrations AS entry
+    SET unusable = 'withdrawn', contact_id = NULL, presence = '[]', details = '{}'
     FROM gone WHERE entry.occasion_id = gone.occasion_id AND entry.ref = gone.ref
 """)
 READ_AT = text("""
@@ -100,6 +113,7 @@ def _entry(registration: Registration) -> dict[str, Any]:
         "ref": registration.ref,
         "registered_at": registration.registered_at.isoformat(),
         "presence": _presence_json(registration),
+        "details": dict(registration.details),
         "unusable": "",
         "key": "",
     }
@@ -119,7 +133,8 @@ def _entry(registration: Registration) -> dict[str, Any]:
 
 
 def _unreadable(ref: str, read_at: datetime) -> dict[str, Any]:
-    return {"ref": ref, "key": "", "registered_at": read_at.isoformat(), "presence": [], "unusable": "unreadable"}
+    nothing: dict[str, Any] = {"key": "", "presence": [], "details": {}, "unusable": "unreadable"}
+    return nothing | {"ref": ref, "registered_at": read_at.isoformat()}
 
 
 async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -> None:
@@ -152,6 +167,12 @@ async def read_at(connection: AsyncConnection, occasion_id: int) -> datetime | N
     return (await connection.execute(READ_AT, {"occasion_id": occasion_id})).scalar_one_or_none()
 
 
+async def details(connection: AsyncConnection, batch_id: int, contact_key: str) -> dict[str, Any]:
+    """Return what the source says of a contact's first entry, for the messages of a batch."""
+    found = await connection.execute(DETAILS, {"batch_id": batch_id, "contact_key": contact_key})
+    return dict(found.scalar_one_or_none() or {})
+
+
 async def zones(connection: AsyncConnection, occasion_id: int) -> list[str]:
     """Return the time zones of those who are listed, as their source names them; empty for those without one."""
     return list((await connection.execute(ZONES, {"occasion_id": occasion_id})).scalars())
@@ -165,8 +186,9 @@ async def listed(connection: AsyncConnection, occasion_id: int) -> list[Listed]:
 
 def _listed(row: RowMapping) -> Listed:
     registration = Registration(
-        ref=row["ref"], email="", registered_at=row["registered_at"], presence=_presence(row["presence"])
-    )
+        ref=row["ref"], email="", registered_at=row["registered_at"], presence=_presence(row["presence"]),
+        details=row["details"],
+    )  # fmt: skip
     if row["contact_id"] is not None and not row["kept"]:
         return Listed(registration, None, "", "not_kept")
     return Listed(registration, row["contact_id"], row["contact_key"] or "", row["unusable"])

@@ -106,7 +106,7 @@ _KINDS = {
             WHERE read_at > 'epoch' ORDER BY occasion_id, ref LIMIT :most
         """),
         remove=text("""
-            UPDATE handoff.registrations SET presence = '[]', read_at = 'epoch'
+            UPDATE handoff.registrations SET presence = '[]', details = '{}', read_at = 'epoch'
             WHERE occasion_id = ANY(CAST(:found AS bigint[])) AND read_at > 'epoch'
         """),
     ),

@@ -10,6 +10,7 @@ from handoff.steps import ActiveCampaignContact, ActiveCampaignList, ActiveCampa
 from handoff.target import Call, Proof
 from hooks.protocols.activecampaign import SUBSCRIBED, ActiveCampaignProtocol
 from hooks.protocols.activecampaign_bulk import Entry
+from hooks.protocols.kept_values import same
 from hooks.protocols.shared import Conversation
 
 ATTRIBUTES = {"firstName": "first_name", "lastName": "last_name", "phone": "phone"}
@@ -184,11 +185,7 @@ def _entry(contact: Contact, attributes: Mapping[str, str]) -> dict[str, object]
 
 
 def _within(sent: Mapping[str, str], kept: Mapping[str, object]) -> bool:
-    return all(_plain(value) == _plain(kept.get(name)) for name, value in sent.items())
-
-
-def _plain(value: object) -> str:
-    return str(value or "").strip().replace("\r\n", "\n")
+    return all(same(value, kept.get(name)) for name, value in sent.items())
 
 
 def _proof(contact_id: str | None, **ids: str) -> Proof:

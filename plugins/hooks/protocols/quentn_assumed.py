@@ -85,27 +85,32 @@ class Dates:
         shown = plain(kept)
         if same(sent, shown):
             return True
-        one, other = self._moment(plain(sent)), self._moment(shown)
+        one, other = self._wall(plain(sent)), self._wall(shown)
         if one and other:
             return one == other
-        day = _parsed(shown, DAY_FORMATS)
-        return bool(one and day and one.astimezone(ZoneInfo(self.zone)).date() == day.date())
+        day = _parsed(shown, DAY_FORMATS, self.zone)
+        return bool(one and day and one.startswith(f"{day:%Y-%m-%d}"))
 
-    def _moment(self, text: str) -> datetime | None:
-        """Return the moment, seconds left out: whether they are kept is not known."""
+    def _wall(self, text: str) -> str | None:
+        """Return what a clock in the account's zone shows at a moment, without seconds: they may not be kept.
+
+        The wall time is compared, for of an hour that comes twice the kept text may not tell which is meant.
+        """
         if text.isdecimal() and UNIX_FROM < int(text) < 10 * UNIX_FROM:
             found: datetime | None = datetime.fromtimestamp(int(text), UTC)
-        elif (found := moment_of(text)) is None:
-            local = _parsed(text, (self.form, *OTHER_FORMATS))
-            found = local.replace(tzinfo=ZoneInfo(self.zone)) if local else None
-        return found.astimezone(UTC).replace(second=0, microsecond=0) if found else None
+        else:
+            found = moment_of(text) or _parsed(text, (self.form, *OTHER_FORMATS), self.zone)
+        try:
+            return f"{found.astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M}" if found else None
+        except OverflowError:
+            return None
 
 
-def _parsed(text: str, forms: Iterable[str]) -> datetime | None:
-    """Return the local time that a text is in one of the forms, without a zone."""
+def _parsed(text: str, forms: Iterable[str], zone: str) -> datetime | None:
+    """Return the local time that a text is in one of the forms."""
     for form in forms:
         try:
-            return datetime.strptime(text, form).replace(tzinfo=None)
+            return datetime.strptime(text, form).replace(tzinfo=ZoneInfo(zone))
         except ValueError:
             continue
     return None

@@ -113,9 +113,7 @@ class QuentnSteps:
         fields = ("id", "mail", STATUS, *values, *((NOTES,) if block else ()))
         for stored in (yield from self.protocol.contacts(call.contact.email, fields)):
             status = self._status(stored)
-            opted = self.statuses.are_open(status) and not (
-                step.opt_in == "single" and status == self.statuses.unknown
-            )
+            opted = self.statuses.are_open(status) and not (step.opt_in == "single" and status == self.statuses.unknown)
             noted = block is None or block.is_in(plain(stored.get(NOTES)))
             if opted and noted and self._kept(step, values, stored):
                 return {"contact_id": int(stored["id"])}

@@ -126,12 +126,12 @@ def test_what_is_no_json_is_not_read(sent: bytes) -> None:
 
 @given(st.binary(max_size=300) | st.text(alphabet='[]{}",:\\0e.tun \n', max_size=300).map(str.encode))
 def test_any_bytes_are_json_or_refused(sent: bytes) -> None:
+    refused = None
     try:
-        found = json_of(sent)
+        json.dumps(json_of(sent), allow_nan=False)
     except Refusal as refusal:
-        assert refusal.reason == "unreadable"
-    else:
-        json.dumps(found, allow_nan=False)
+        refused = refusal
+    assert refused is None or refused.reason == "unreadable"
 
 
 @given(
@@ -160,12 +160,10 @@ def test_a_bucket_holds_so_many_and_fills_again() -> None:
     with pytest.raises(Refusal):
         floods.take("a")
     now[0] += 1000
-    taken = 0
+    for _ in range(3):
+        floods.take("a")
     with pytest.raises(Refusal):
-        for _ in range(10):
-            floods.take("a")
-            taken += 1
-    assert taken == 3
+        floods.take("a")
 
 
 def test_who_is_not_known_and_who_has_no_secret_get_the_same() -> None:

@@ -90,4 +90,5 @@ class RegistrationRow(Base):
     unusable: Mapped[str]
     registered_at: Mapped[datetime]
     presence: Mapped[list[Any]] = mapped_column(JSONB)
+    details: Mapped[Json] = mapped_column(server_default="{}")
     read_at: Mapped[datetime]

@@ -1,0 +1,129 @@
+"""eTermin as the delivery engine sees it: its appointments, and one last look at one and its customer."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from airflow.sdk import Connection
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from handoff.appointments import Account, deleted, event_of, glimpsed, id_of, read, standing
+from handoff.delivery.purpose import LOOKING
+from handoff.ledger.occasions import occasion_from_row
+from handoff.occasion import Occasion
+from handoff.registration import Registration, Roster
+from handoff.source import Listing
+from hooks.etermin import ETerminClient
+from hooks.etermin_poll import deletions
+from hooks.protocols.etermin_appointments import Appointment
+from hooks.protocols.etermin_times import local_day
+
+log = logging.getLogger(__name__)
+
+SOURCE = "etermin"
+AHEAD = timedelta(days=730)
+"""So far ahead appointments are listed."""
+DELETED_BACK = timedelta(days=2)
+"""So far back the sweep looks for deletions; older ones are not lost, for what they deleted is not listed."""
+KNOWN = text("""
+    SELECT * FROM handoff.occasions
+    WHERE source = :source AND account = :account AND key = ANY(CAST(:keys AS text[]))
+""")
+
+
+async def known_of(connection: AsyncConnection, account: str, keys: list[str]) -> dict[str, Occasion]:
+    """Return what the ledger knows of appointments, by their keys."""
+    found = await connection.execute(KNOWN, {"source": SOURCE, "account": account, "keys": keys})
+    return {row["key"]: occasion_from_row(row) for row in found.mappings()}
+
+
+class ETerminSource:
+    """One eTermin account (implements :class:`handoff.source.Source`)."""
+
+    def __init__(self, client: ETerminClient, engine: AsyncEngine) -> None:
+        self._client, self._engine = client, engine
+        self._account = Account(SOURCE, client.account.conn_id, client.account.zone)
+
+    @classmethod
+    def from_connection(cls, conn_id: str, connection: Connection, engine: AsyncEngine) -> Self:
+        """Build the source of a connection. :raises WrongCredentials: it cannot be used."""
+        return cls(ETerminClient.from_connection(conn_id, connection, purposes=LOOKING), engine)
+
+    async def occasions(self, since: datetime) -> Listing:
+        """Return the appointments from the day of ``since`` (aware) up to two years ahead, and what was deleted lately.
+
+        :raises TargetError: they cannot be read now.
+        """
+        zone = self._client.account.zone
+        now = datetime.now(UTC)
+        alive = await self._client.between(local_day(since, zone, -1), local_day(now + AHEAD, zone))
+        gone = await deletions(self._client, max(since, alive.read_at - DELETED_BACK), alive.read_at)
+        problems = alive.problems + gone.problems
+        for problem in problems:
+            log.warning("%s: an appointment is left out: %s", self._account.conn_id, problem)
+        listed = {one.id for one in alive.appointments}
+        told_gone = [one for one in gone.deletions if one.appointment.id not in listed]
+        keys = sorted({*listed, *(one.appointment.id for one in told_gone)})
+        async with self._engine.connect() as connection:
+            known = await known_of(connection, self._account.conn_id, keys)
+        found = [
+            occasion
+            for one in alive.appointments
+            for occasion in read(one, known.get(one.id), self._account, alive.read_at)
+        ]
+        for one in told_gone:
+            before = known.get(one.appointment.id)
+            found += deleted(one.appointment, before, self._account, gone.read_at, one.deleted_at)
+        return Listing(tuple(found), complete=not problems)
+
+    async def occasion(self, known: Occasion) -> Occasion | None:
+        """Return the appointment as it is now, ``None`` when it is not there any more.
+
+        A change is cancelled when its appointment is not there any more; a deletion stands.
+
+        :raises TargetError: it cannot be read now.
+        """
+        if event_of(known) == "deleted":
+            return known
+        found, read_at = await self._client.appointment(id_of(known))
+        if event_of(known) == "modified":
+            return standing(known, found)
+        if found is None:
+            return None
+        return glimpsed(found, known, self._account, read_at)
+
+    async def roster(self, known: Occasion, since: datetime | None) -> Roster:
+        """Return the one who booked; ``since`` does not matter. Of a deleted appointment, who had booked it.
+
+        :raises TargetError: it cannot be read now.
+        """
+        found, read_at = await self.appointment(known)
+        if found is None:
+            return Roster(read_at, read_at, ())
+        customer, booked = found.customer, known.anchors.get("booked") or found.booked_at
+        entry = Registration(
+            found.id, customer.email, booked or min(read_at, *known.anchors.values()), customer.first_name,
+            customer.last_name, customer.phone, customer.language,
+        )  # fmt: skip
+        return Roster(read_at, read_at, (entry,))
+
+    async def appointment(self, known: Occasion) -> tuple[Appointment | None, datetime]:
+        """Return the appointment of an occasion with its customer and notes, and when it was read (aware).
+
+        :raises TargetError: it cannot be read now.
+        """
+        if event_of(known) != "deleted":
+            return await self._client.appointment(id_of(known))
+        stamp = str(known.facts.get("deletion") or "")
+        learnt = known.anchors["deleted"]
+        told = datetime.fromisoformat(stamp) if stamp else learnt
+        gone = await deletions(self._client, min(told, learnt), learnt)
+        same = (one.appointment for one in gone.deletions if one.appointment.id == id_of(known))
+        return next(same, None), gone.read_at
+
+    async def close(self) -> None:
+        """Close the connections; safe to call twice."""
+        await self._client.close()

@@ -1,0 +1,86 @@
+"""Sensor for eTermin: an appointment was booked, changed or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
+
+from hooks.etermin import ETerminHook
+from hooks.protocols.etermin_arrivals import Lookout, Wanted, events_of
+from sensors.deferring import DeferringSensor, run_start
+from triggers.etermin import ETerminAppointmentTrigger, event_of, report
+
+LEAST_POLL_SECONDS = 10.0
+
+
+class ETerminAppointmentSensor(DeferringSensor):
+    """Waits until appointments were booked, changed or deleted.
+
+    The XCom is ``{"appointments": [ids], "event": "created", "moment": ISO, "cursor": text}``: the ids of those to which
+    it happened, and what happened last and when (UTC). Ids only, no names, no contact data.
+
+    :param etermin_conn_id: Airflow connection of type ``etermin``.
+    :param events: one or more of ``created`` (Neu erstellt), ``modified`` (bearbeitet) and ``deleted`` (gelöscht).
+    :param calendar: id or name of a calendar (Kalender); empty: all, also future ones.
+    :param since: only what was booked or deleted from this second on: ISO (UTC unless it names a zone); default: the
+        start of the DAG run.
+    :param cursor: the ``cursor`` of a sensor before this one: changes are read from there on. Without it the first
+        look reads all appointments once, and changes count only after that.
+    :param poll_interval: seconds between two reads, at least 10. A read takes one request, with ``deleted`` two.
+    """
+
+    template_fields: Sequence[str] = ("etermin_conn_id", "calendar", "since", "cursor")
+    vendor = "eTermin"
+    for_good = DeferringSensor.for_good | {"Refused", "Denied", "Declined"}
+
+    def __init__(
+        self,
+        *,
+        events: str | Iterable[str] = ("created",),
+        etermin_conn_id: str = ETerminHook.default_conn_name,
+        calendar: str = "",
+        since: str | datetime | None = None,
+        cursor: str = "",
+        poll_interval: float = 300.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poll_interval=poll_interval, **kwargs)
+        if poll_interval < LEAST_POLL_SECONDS:
+            raise ValueError(f"poll_interval must be at least {LEAST_POLL_SECONDS:.0f} seconds, not {poll_interval:g}")
+        self.etermin_conn_id, self.calendar, self.since, self.cursor = etermin_conn_id, calendar, since, cursor
+        self.events = events_of(events)
+
+    def look(self, context: Context) -> dict[str, Any] | None:
+        """Read what happened since then."""
+        self._lookout = Lookout(Wanted(self.events, self._since(context), self.calendar.strip()), self.cursor.strip())
+        hook = ETerminHook(self.etermin_conn_id)
+        sight = hook.carry(self._lookout.look(hook.etermin.calls))
+        report(self.etermin_conn_id, sight)
+        return event_of(sight)
+
+    def trigger(self, context: Context) -> ETerminAppointmentTrigger:
+        """Return the trigger that goes on where the first look ended."""
+        return ETerminAppointmentTrigger.of(self.etermin_conn_id, self._lookout, self.poll_interval)
+
+    def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ids, event, moment and cursor. :raises AirflowException: the event does not hold them."""
+        found = {name: event.get(name) for name in ("appointments", "event", "moment", "cursor")}
+        ids = found["appointments"]
+        if event["status"] != "success" or not (isinstance(ids, list) and ids and found["event"] and found["moment"]):
+            raise self.unreadable()
+        return found
+
+    def _since(self, context: Context) -> datetime:
+        if self.since is None or self.since == "":
+            return run_start(context)
+        try:
+            given = self.since if isinstance(self.since, datetime) else datetime.fromisoformat(str(self.since).strip())
+        except ValueError:
+            words = f"since must be a time like 2026-05-10T10:00:00Z, not {self.since!r}"
+        else:
+            return given if given.tzinfo else given.replace(tzinfo=UTC)
+        raise AirflowFailException(f"{self.task_id}: {words}")

@@ -1,0 +1,427 @@
+"""Pushes over HTTP: who is let in, what is stored, and what becomes of it, on the real ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.openapi.utils import get_openapi
+from httpx import ASGITransport, AsyncClient, Response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from handoff.contact import Contact
+from handoff.delivery.intake import take_up_deliveries
+from handoff.delivery.sweep import Sweep
+from handoff.ledger import cursors, retention
+from handoff.ledger.connect import open_ledger_async
+from handoff.ledger.erasure import erase
+from handoff.ledger.retention import Periods
+from handoff.occasion import Occasion
+from handoff.rule import Rule
+from tests.support.chaos import cut_off
+from tests.support.commands import handoff
+from tests.support.domain import a_rule
+from tests.support.pushing import account_connection, ledger_connection, won
+from tests.support.rows import batches_now, change, rows
+from web import webhooks
+from web.adapters import ADAPTERS
+from web.adapters.adapter import Arrival, Push
+from web.app import create_app
+from web.ledger import close_ledger
+from web.receiver import accounts as accounts_module
+from web.receiver import journal as journal_module
+from web.receiver.accounts import Accounts
+from web.receiver.body import MOST_BYTES, json_of
+from web.receiver.flood import Floods
+from web.receiver.receiver import REFUSAL_SECONDS, Receiver
+
+OLD, NEW = "old-secret-0123456", "new-secret-0123456"
+KEY = b"k" * 24
+SIGNING = "whsec_" + base64.b64encode(KEY).decode()
+JSON = {"content-type": "application/json"}
+GOOD = JSON | {"x-webhook-secret": OLD}
+STORED = "SELECT account, payload FROM handoff.deliveries ORDER BY id"
+COUNTS = "SELECT account, outcome, count FROM handoff.webhook_counts ORDER BY account, outcome"
+
+
+class AppointmentAdapter:
+    """Pushes that the planner records: an appointment with its times, and whose it is."""
+
+    source = "webinaris"
+    content_types = frozenset({"application/json"})
+
+    def read(self, push: Push) -> Arrival:
+        """Return the appointment."""
+        given = json_of(push.body)
+        start = datetime.fromisoformat(given["start"])
+        anchors = {"start": start, "end": start + timedelta(hours=1)}
+        facts = given.get("facts", {})
+        occasion = Occasion(
+            self.source, push.account.conn_id, given["key"], "Termin", anchors, changed=given["changed"], facts=facts
+        )
+        key = Contact(given["email"]).key if "email" in given else None
+        return Arrival(given, occasions=(occasion,), contact_key=key)
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    """A receiver that knows one more kind of account."""
+    return Receiver(accounts=Accounts(ADAPTERS | {"calendar": AppointmentAdapter()}))
+
+
+@pytest.fixture(autouse=True)
+def connections(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's connections."""
+    monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", ledger_connection(ledger_url))
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", account_connection(f"{OLD}, {NEW} {SIGNING}"))
+    monkeypatch.setenv("AIRFLOW_CONN_BARE", account_connection(""))
+    monkeypatch.setenv("AIRFLOW_CONN_WEAK", account_connection("short"))
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", account_connection(OLD, "klicktipp"))
+    monkeypatch.setenv("AIRFLOW_CONN_CALENDAR", account_connection(OLD, "calendar"))
+
+
+@pytest.fixture
+async def sender(receiver: Receiver) -> AsyncIterator[AsyncClient]:
+    """Somebody without a login; server errors are answers."""
+    transport = ASGITransport(create_app(receiver), raise_app_exceptions=False)
+    async with AsyncClient(transport=transport, base_url="http://airflow") as client:
+        yield client
+    await close_ledger()
+
+
+async def until(ledger: AsyncEngine, query: str, expected: list[tuple[Any, ...]]) -> None:
+    """Wait until a query finds something."""
+    deadline = time.monotonic() + 60
+    while (found := await rows(ledger, query)) != expected:
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.05)
+
+
+async def pokes(ledger: AsyncEngine, conn_id: str = "crm") -> str:
+    async with ledger.connect() as connection:
+        return await cursors.poked(connection, "insightly", conn_id)
+
+
+def said(answer: Response) -> tuple[int, str]:
+    return answer.status_code, answer.text
+
+
+def signature(body: bytes, ids: str) -> dict[str, str]:
+    at = int(time.time())
+    value = base64.b64encode(hmac.digest(KEY, f"{ids}.{at}.".encode() + body, hashlib.sha256)).decode()
+    return JSON | {"webhook-id": ids, "webhook-timestamp": str(at), "webhook-signature": f"v1,{value}"}
+
+
+async def test_ok_is_said_once_it_is_stored_and_the_poll_is_poked(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    assert await pokes(ledger) == ""
+    answer = await sender.post("/webhooks/crm", content=won(31), headers=GOOD)
+    assert said(answer) == (200, "ok")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    kept = {"kind": "opportunity", "id": 31, "state": "WON", "updated": "2017-03-10T03:34:10.787000+00:00"}
+    assert await rows(ledger, STORED) == [("crm", kept)]
+    query = "SELECT source, contact_key, occasions, problem, processed_at IS NULL FROM handoff.deliveries"
+    assert await rows(ledger, query) == [("insightly", None, [], None, False)]
+    assert await pokes(ledger) == "1"
+
+
+async def test_every_proof_is_good_and_a_repetition_changes_nothing(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    basic = "Basic " + base64.b64encode(f"insightly:{OLD}".encode()).decode()
+    for headers, path in (
+        (GOOD, ""), (JSON | {"x-webhook-secret": NEW}, ""), (JSON | {"authorization": basic}, ""), (JSON, f"/{OLD}"),
+        (JSON, f"?secret={NEW}"), ({"x-webhook-secret": OLD}, ""),
+    ):  # fmt: skip
+        assert said(await sender.post(f"/webhooks/crm{path}", content=won(31), headers=headers)) == (200, "ok")
+    assert said(await sender.post("/webhooks/crm", content=b" " + won(31), headers=GOOD)) == (200, "ok")
+    assert len(await rows(ledger, STORED)) == 1
+    assert await pokes(ledger) == "1"
+    assert await rows(ledger, COUNTS) == [("crm", "accepted", 1), ("crm", "repeated", 6)]
+    assert said(await sender.post("/webhooks/crm", content=won(31, 1489116850788), headers=GOOD)) == (200, "ok")
+    assert (len(await rows(ledger, STORED)), await pokes(ledger)) == (2, "2")
+
+
+async def test_a_signed_push_is_known_by_its_id(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    for ids, body in (("msg_1", won(31)), ("msg_1", won(32)), ("msg_2", won(31))):
+        assert said(await sender.post("/webhooks/crm", content=body, headers=signature(body, ids))) == (200, "ok")
+    assert [payload["id"] for _, payload in await rows(ledger, STORED)] == [31, 31]
+    forged = await sender.post("/webhooks/crm", content=won(33), headers=signature(won(31), "msg_3"))
+    assert forged.status_code == 401
+
+
+async def test_without_a_time_only_the_same_bytes_are_a_repetition(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    for name in ("a", "b", "a"):
+        body = json.dumps({"entity": {"PROJECT_ID": 7, "PROJECT_NAME": name}}).encode()
+        assert said(await sender.post("/webhooks/crm", content=body, headers=GOOD)) == (200, "ok")
+    assert [payload for _, payload in await rows(ledger, STORED)] == [
+        {"kind": "project", "id": 7, "state": "", "updated": None}
+    ] * 2
+
+
+async def test_who_is_not_known_gets_one_answer_whatever_is_wrong(
+    ledger: AsyncEngine, sender: AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    guess, answers = "guessed-secret-99999", set()
+    requests: list[tuple[str, dict[str, str]]] = [
+        ("crm", JSON), ("crm", JSON | {"x-webhook-secret": guess}), (f"crm/{guess}", JSON),
+        (f"crm?secret={guess}", JSON), ("crm", signature(b"", "msg_1")), ("crm", {}), ("bare", GOOD), ("weak", GOOD),
+        ("weak/short", JSON), ("other", GOOD), (f"other/{OLD}", JSON), ("nowhere", GOOD), ("handoff_ledger", GOOD),
+        ("crm", {"content-type": "image/png"}), ("crm%00", GOOD), ("%C3%BC", GOOD), ("x" * 300, GOOD),
+    ]  # fmt: skip
+    with caplog.at_level(logging.DEBUG):
+        for path, headers in requests:
+            began = time.monotonic()
+            answer = await sender.post(f"/webhooks/{path}", content=won(31), headers=headers)
+            assert time.monotonic() - began >= REFUSAL_SECONDS * 0.99, path
+            answers.add((answer.status_code, answer.content, tuple(sorted(answer.headers.items()))))
+    assert len(answers) == 1
+    assert {status for status, *_ in answers} == {401}
+    ours = "\n".join(one.getMessage() for one in caplog.records if not one.name.startswith(("httpx", "httpcore")))
+    assert all(secret not in ours for secret in (OLD, NEW, guess))
+    assert await rows(ledger, STORED) == []
+    await until(ledger, COUNTS, [("bare", "no_secret", 1), ("crm", "unauthenticated", 7), ("weak", "no_secret", 2)])
+
+
+async def test_a_secret_is_rotated_without_a_gap(
+    ledger: AsyncEngine, sender: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts_module, "KNOWN_SECONDS", 0.0)
+
+    async def statuses(secrets: str) -> list[int]:
+        monkeypatch.setenv("AIRFLOW_CONN_CRM", account_connection(secrets))
+        return [
+            (await sender.post(f"/webhooks/crm/{secret}", content=won(31), headers=JSON)).status_code
+            for secret in (OLD, NEW)
+        ]
+
+    assert await statuses(OLD) == [200, 401]
+    assert await statuses(f"{OLD}\n{NEW}") == [200, 200]
+    assert await statuses(NEW) == [401, 200]
+
+
+async def test_refusals_are_clear_counted_and_reach_nobody(
+    ledger: AsyncEngine, ledger_url: str, sender: AsyncClient
+) -> None:
+    large = b'{"entity": "' + b"x" * MOST_BYTES + b'"}'
+    for content, headers, status in (
+        (large, GOOD, 413), (won(31), GOOD | {"content-type": "application/xml"}, 415),
+        (won(31), GOOD | {"content-encoding": "gzip"}, 415), (b"{", GOOD, 400), (b"\xff", GOOD, 400),
+        (b"[" * 1000, GOOD, 400), (b"{}", GOOD, 422), (b'{"entity": {"CONTACT_ID": 1}}', GOOD, 422),
+        (large, JSON, 413),
+    ):  # fmt: skip
+        answer = await sender.post("/webhooks/crm", content=content, headers=headers)
+        assert answer.status_code == status, answer.text
+        assert answer.headers["content-type"].startswith("text/plain")
+    nobody = await sender.post("/webhooks/nowhere", content=large, headers=JSON)
+    assert said(nobody) == said(await sender.post("/webhooks/crm", content=large, headers=JSON))
+    for method in ("GET", "PUT", "DELETE"):
+        assert (await sender.request(method, "/webhooks/crm", headers=GOOD)).status_code == 405
+    expected = {"too_large": 3, "wrong_type": 2, "unreadable": 3, "unexpected": 2}
+    await until(ledger, COUNTS, [("crm", reason, count) for reason, count in sorted(expected.items())])
+    assert await rows(ledger, STORED) == []
+    assert await pokes(ledger) == ""
+    await sender.post("/webhooks/crm", content=won(31), headers=GOOD)
+    [shown] = (await handoff(ledger_url, "webhooks", "--json")).json["accounts"]
+    counts = {name: shown[name] for name in ("account", "accepted", "repeated", "refused", "waiting", "problems")}
+    assert counts == {
+        "account": "crm", "accepted": 1, "repeated": 0, "refused": expected, "waiting": 0, "problems": 0
+    }  # fmt: skip
+    assert datetime.fromisoformat(shown["last_at"]) > datetime.now(UTC) - timedelta(hours=1)
+    plain = await handoff(ledger_url, "webhooks", "--days", 1)
+    assert (plain.status, "unreadable: 3" in plain.out) == (0, True)
+    await change(ledger, "UPDATE handoff.webhook_counts SET day = day - 2")
+    assert (await handoff(ledger_url, "webhooks", "--days", 2)).out.strip() == "Nothing was pushed here."
+    assert (await handoff(ledger_url, "webhooks", "--days", 3, "--json")).json["accounts"][0]["accepted"] == 1
+
+
+async def test_a_flood_is_told_to_come_back_and_the_others_do_not_notice(
+    ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_CRM2", account_connection(OLD))
+    app = create_app(Receiver(floods=Floods(0.001, 5)))
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://airflow") as sender:
+        # Who is not known cannot use up what the account may send.
+        for _ in range(7):
+            assert (await sender.post("/webhooks/crm", content=b"{}", headers=JSON)).status_code == 401
+        answers = [await sender.post("/webhooks/crm", content=won(n), headers=GOOD) for n in range(1, 9)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
+        assert all(int(answer.headers["retry-after"]) > 100 for answer in answers[5:])
+        assert said(await sender.post("/webhooks/crm2", content=won(1), headers=GOOD)) == (200, "ok")
+    await until(
+        ledger, COUNTS,
+        [("crm", "accepted", 5), ("crm", "too_many", 3), ("crm", "unauthenticated", 7), ("crm2", "accepted", 1)],
+    )  # fmt: skip
+    await close_ledger()
+
+
+async def test_many_at_once_share_commits_and_the_same_among_them_is_stored_once(
+    ledger: AsyncEngine, sender: AsyncClient
+) -> None:
+    numbers = [*range(1, 101)] * 2
+    answers = await asyncio.gather(
+        *(sender.post("/webhooks/crm", content=won(number), headers=GOOD) for number in numbers)
+    )
+    assert {said(answer) for answer in answers} == {(200, "ok")}
+    assert sorted(payload["id"] for _, payload in await rows(ledger, STORED)) == [*range(1, 101)]
+    assert await rows(ledger, COUNTS) == [("crm", "accepted", 100), ("crm", "repeated", 100)]
+    [(commits,)] = await rows(ledger, "SELECT count(DISTINCT xmin::text) FROM handoff.deliveries")
+    assert commits < 50
+
+
+async def test_without_the_ledger_nothing_is_said_to_be_ok(
+    ledger: AsyncEngine, ledger_url: str, sender: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", json.dumps(
+        {"conn_type": "handoff_ledger", "host": "127.0.0.1", "port": 1, "schema": "x"}
+    ))  # fmt: skip
+    answers = await asyncio.gather(*(sender.post("/webhooks/crm", content=won(n), headers=GOOD) for n in range(1, 9)))
+    assert {answer.status_code for answer in answers} == {503}
+    assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
+    await close_ledger()
+    monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", ledger_connection(ledger_url))
+    assert (await sender.post("/webhooks/crm", content=won(1), headers=GOOD)).status_code == 200
+    await cut_off(ledger_url)
+    statuses = []
+    while (status := (await sender.post("/webhooks/crm", content=won(2), headers=GOOD)).status_code) != 200:
+        statuses.append(status)
+        assert len(statuses) < 20
+    assert set(statuses) <= {503}
+    assert sorted(payload["id"] for _, payload in await rows(ledger, STORED)) == [1, 2]
+
+
+async def test_a_commit_that_hangs_is_not_waited_for_for_ever(
+    ledger: AsyncEngine, sender: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "COMMIT_SECONDS", 0.2)
+    async with ledger.begin() as connection:
+        await connection.exec_driver_sql("LOCK TABLE handoff.deliveries")
+        assert (await sender.post("/webhooks/crm", content=won(1), headers=GOOD)).status_code == 503
+        monkeypatch.setattr(journal_module, "MOST_WAITING", 0)
+        assert (await sender.post("/webhooks/crm", content=won(2), headers=GOOD)).status_code == 503
+    monkeypatch.undo()
+    await until(ledger, "SELECT count(*) FROM handoff.deliveries", [(1,)])
+
+
+def appointment(key: str, start: datetime, changed: float = 1.0, **more: Any) -> bytes:
+    return json.dumps({"key": key, "start": start.isoformat(), "changed": changed, **more}).encode()
+
+
+@pytest.fixture
+def rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rule:
+    """A rule file for the calendar."""
+    spec = {
+        "id": "test_rule", "title": "T", "conn_id": "calendar", "when": {"minutes": 0, "after": "end"},
+        "who": "registered", "steps": [{"step": "klicktipp.tag", "tag": "besucht"}],
+    }  # fmt: skip
+    (tmp_path / "include" / "handoffs").mkdir(parents=True)
+    (tmp_path / "include" / "handoffs" / "test_rule.yaml").write_text(json.dumps(spec))
+    monkeypatch.setenv("HANDOFFS_HOME", str(tmp_path))
+    return a_rule(conn_id="calendar")
+
+
+START = datetime(2036, 5, 10, 10, 0, tzinfo=UTC)
+
+
+@pytest.mark.usefixtures("rule")
+async def test_what_is_to_be_planned_is_planned_right_after_the_commit(
+    ledger: AsyncEngine, sender: AsyncClient
+) -> None:
+    moved = START + timedelta(hours=3)
+    for start, changed in ((START, 1.0), (moved, 2.0), (START, 1.0)):
+        body = appointment("a1", start, changed)
+        assert said(await sender.post("/webhooks/calendar", content=body, headers=GOOD)) == (200, "ok")
+    await until(ledger, "SELECT count(*) FROM handoff.deliveries WHERE processed_at IS NULL", [(0,)])
+    assert await batches_now(ledger) == [("test_rule", "waiting", moved + timedelta(hours=1))]
+    assert await rows(ledger, "SELECT occasions, problem FROM handoff.deliveries") == [([], None)] * 2
+    assert await rows(ledger, "SELECT count(*) FROM handoff.inbox") == [(2,)]
+
+
+async def test_what_a_dead_server_left_and_what_could_not_be_recorded_is_the_sweep_s(
+    ledger: AsyncEngine, ledger_url: str, sender: AsyncClient, rule: Rule
+) -> None:
+    await change(ledger, "ALTER TABLE handoff.inbox ADD CONSTRAINT broken CHECK (occasion_key <> 'bad')")
+    for key in ("bad", "good"):
+        body = appointment(key, START)
+        assert said(await sender.post("/webhooks/calendar", content=body, headers=GOOD)) == (200, "ok")
+    waiting = "SELECT payload ->> 'key', problem FROM handoff.deliveries WHERE processed_at IS NULL"
+    await until(ledger, waiting, [("bad", "IntegrityError")])
+    sweep = Sweep(ledger, [rule, a_rule(id="other")], None)  # type: ignore[arg-type]
+    await take_up_deliveries(sweep)
+    notices = "SELECT cause, kind, count, closed_at IS NULL FROM handoff.notices"
+    assert await rows(ledger, notices) == [("webhook/calendar", "webhook", 1, True)]
+    shown = await handoff(ledger_url, "webhooks")
+    assert (shown.status, "1 (1 cannot be recorded)" in shown.out) == (1, True)
+    await change(ledger, "ALTER TABLE handoff.inbox DROP CONSTRAINT broken")
+    await take_up_deliveries(sweep)
+    assert await rows(ledger, waiting) == []
+    assert await rows(ledger, notices) == [("webhook/calendar", "webhook", 1, False)]
+    assert len(await batches_now(ledger)) == 2
+    assert (await handoff(ledger_url, "webhooks")).status == 0
+
+
+async def test_two_servers_record_each_delivery_once(ledger: AsyncEngine, ledger_url: str, rule: Rule) -> None:
+    engines = [open_ledger_async(ledger_url, connections=3) for _ in range(2)]
+
+    def opened(engine: AsyncEngine) -> Any:
+        async def ledger_of() -> AsyncEngine:
+            return engine
+
+        return ledger_of
+
+    adapters = {"calendar": AppointmentAdapter()}
+    apps = [create_app(Receiver(opened(engine), Accounts(adapters))) for engine in engines]
+    senders = [AsyncClient(transport=ASGITransport(app), base_url="http://airflow") for app in apps]
+    bodies = [appointment(f"a{number}", START, step) for step in (1.0, 2.0) for number in range(10)]
+    answers = await asyncio.gather(
+        *(sender.post("/webhooks/calendar", content=body, headers=GOOD) for body in bodies for sender in senders)
+    )
+    assert {said(answer) for answer in answers} == {(200, "ok")}
+    await until(ledger, "SELECT count(*), count(processed_at) FROM handoff.deliveries", [(20, 20)])
+    assert await rows(ledger, COUNTS) == [("calendar", "accepted", 20), ("calendar", "repeated", 20)]
+    assert len(await batches_now(ledger)) == 10
+    for engine in engines:
+        await engine.dispose()
+
+
+@pytest.mark.usefixtures("rule")
+async def test_erasing_a_person_removes_their_deliveries_for_ever(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    for key, email in (("a1", "xenia@example.org"), ("a2", "eva@example.org"), ("a3", "xenia@example.org")):
+        body = appointment(key, START, email=email)
+        assert said(await sender.post("/webhooks/calendar", content=body, headers=GOOD)) == (200, "ok")
+    await until(ledger, "SELECT count(*) FROM handoff.deliveries WHERE processed_at IS NULL", [(0,)])
+    async with ledger.begin() as connection:
+        assert (await erase(connection, Contact("xenia@example.org").key)).texts == 2
+    late = appointment("a4", START, email="xenia@example.org")
+    assert said(await sender.post("/webhooks/calendar", content=late, headers=GOOD)) == (200, "ok")
+    assert [payload["key"] for _, payload in await rows(ledger, STORED)] == ["a2"]
+
+
+async def test_deliveries_are_kept_for_a_week_and_counts_for_longer(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    for number in (1, 2):
+        await sender.post("/webhooks/crm", content=won(number), headers=GOOD)
+    await change(ledger, "UPDATE handoff.deliveries SET received_at = now() - interval '8 days' WHERE id = 1")
+    async with ledger.begin() as connection:
+        removed = await retention.apply(connection)
+    assert (removed["deliveries"], removed["pushes"]) == (1, 0)
+    assert [payload["id"] for _, payload in await rows(ledger, STORED)] == [2]
+    await change(ledger, "UPDATE handoff.webhook_counts SET day = day - 3")
+    async with ledger.begin() as connection:
+        assert (await retention.apply(connection, Periods(pushes=2)))["pushes"] == 1
+
+
+def test_the_routes_describe_themselves() -> None:
+    described = get_openapi(title="Webhooks", version="1", routes=webhooks.router.routes)
+    paths = described["paths"]
+    for path in ("/webhooks/{account}", "/webhooks/{account}/{secret}"):
+        push = paths[path]["post"]
+        statuses = {"200", "400", "401", "408", "413", "415", "422", "429", "503"}
+        assert statuses <= push["responses"].keys()
+        assert "application/json" in push["requestBody"]["content"]

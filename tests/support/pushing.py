@@ -1,0 +1,75 @@
+"""A server that takes pushes, in a process of its own, as Airflow's API server would; and the connections it knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import make_url
+
+
+def ledger_connection(url: str) -> str:
+    """Return the Airflow connection that names a ledger, as its environment variable has it."""
+    parsed = make_url(url)
+    options = "&".join(f"{name}={value}" for name, value in parsed.query.items())
+    return json.dumps(
+        {
+            "conn_type": "handoff_ledger", "host": parsed.host, "port": parsed.port, "login": parsed.username,
+            "password": parsed.password, "schema": parsed.database, "extra": {"options": options},
+        }
+    )  # fmt: skip
+
+
+def account_connection(secrets: str, conn_type: str = "insightly") -> str:
+    """Return the connection of an account that pushes."""
+    return json.dumps({"conn_type": conn_type, "password": "key", "extra": {"webhook_secrets": secrets}})
+
+
+def won(number: int, milliseconds: int = 1489116850787, state: str = "WON") -> bytes:
+    """Return what Insightly pushes when an opportunity changes."""
+    entity = {"OPPORTUNITY_ID": number, "OPPORTUNITY_STATE": state, "OPPORTUNITY_NAME": "Relaunch Müller"}
+    return json.dumps({"entity": entity | {"DATE_UPDATED_UTC": f"/Date({milliseconds}-0800)/"}}).encode()
+
+
+@dataclass(slots=True)
+class Server:
+    """The running server."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a power cut would."""
+        self.process.kill()
+        self.process.wait(60)
+
+
+@contextmanager
+def serving(ledger_url: str, accounts: Mapping[str, str]) -> Iterator[Server]:
+    """Serve in another process until the block ends.
+
+    :param accounts: connections by id.
+    """
+    given = {f"AIRFLOW_CONN_{name.upper()}": value for name, value in accounts.items()}
+    environment = os.environ | given | {"AIRFLOW_CONN_HANDOFF_LEDGER": ledger_connection(ledger_url)}
+    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONWARNINGS": "ignore"}
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1024)
+        port, descriptor = listening.getsockname()[1], listening.fileno()
+        command = [
+            sys.executable, "-m", "uvicorn", "web.mounted:app", "--fd", str(descriptor), "--lifespan", "off",
+            "--log-level", "error", "--no-access-log",
+        ]  # fmt: skip
+        process = subprocess.Popen(command, env=environment, pass_fds=[descriptor])
+    try:
+        yield Server(f"http://127.0.0.1:{port}", process)
+    finally:
+        process.kill()
+        process.wait(60)

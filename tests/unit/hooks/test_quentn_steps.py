@@ -1,0 +1,387 @@
+"""Quentn's steps: once for each contact, whatever is lost on the way, and never for somebody who unsubscribed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from handoff.contact import Contact
+from handoff.delivery.desk import rendered
+from handoff.errors import Refused, Transient, UnknownOutcome
+from handoff.steps import KlickTippTag, QuentnCampaign, QuentnContact, QuentnTerm, QuentnUnterm, Step
+from handoff.target import Call
+from handoff.templates import variables_of
+from hooks.protocols.quentn import QuentnProtocol
+from hooks.protocols.quentn_assumed import MailStatuses
+from hooks.protocols.quentn_notes import LONGEST, NoteBlock
+from hooks.protocols.quentn_steps import QuentnSteps
+from hooks.protocols.wire import Request, Response
+from tests.support.calls import EVA, a_call
+from tests.support.conversation import answer
+
+UNKNOWN, SINGLE, DOUBLE, TEMPORARY, GONE = 0, 1, 2, 3, 6
+TERM = QuentnTerm(step="quentn.term", term="Grün", create=True)
+UNTERM = QuentnUnterm(step="quentn.unterm", term="Grün")
+CAMPAIGN = QuentnCampaign(step="quentn.campaign", campaign=42)
+NOTE = "Bitte Süßes 🍬\nkein Kaffee"
+FIELDS = [{"field_name": "field_start", "label": "Terminbeginn", "field_type": "date"}]
+
+
+def a_contact_step(**changes: Any) -> QuentnContact:
+    return QuentnContact.model_validate({"step": "quentn.contact", **changes})
+
+
+FULL = a_contact_step(
+    fields={"Terminbeginn": "{{ occasion.start | iso }}", "company": "Örtel"}, notes=NOTE, opt_in="single"
+)
+
+
+class Account:
+    """A Quentn that keeps contacts and terms.
+
+    :ivar lose: method and end of the path of changes whose answer is lost, once each, after they were done.
+    :ivar remembers: the status that an address had when its contact was deleted.
+    """
+
+    def __init__(self) -> None:
+        self.contacts: dict[int, dict[str, Any]] = {}
+        self.terms: dict[int, str] = {}
+        self.started: list[dict[str, Any]] = []
+        self.remembers: dict[str, int] = {}
+        self.asked: list[Request] = []
+        self.lose: list[tuple[str, str]] = []
+        self.hidden: set[str] = set()
+        self.steps = self.another()
+
+    @staticmethod
+    def another() -> QuentnSteps:
+        return QuentnSteps(QuentnProtocol("quentn_default", "key"), MailStatuses(UNKNOWN, SINGLE, DOUBLE, TEMPORARY))
+
+    def add(self, status: int = DOUBLE, **values: Any) -> dict[str, Any]:
+        number = len(self.contacts) + 7
+        self.contacts[number] = {"id": number, "mail": EVA.email, "mail_status": status, "terms": [], **values}
+        return self.contacts[number]
+
+    def send(self, step: Step, **known: Any) -> Any:
+        return self.run(self.steps.send(call_of(step, **known)))
+
+    def seen(self, step: Step, **known: Any) -> Any:
+        return self.run(self.steps.seen(call_of(step, **known)))
+
+    def changes(self) -> list[tuple[str, str]]:
+        return [(request.method, request.path) for request in self.asked if request.changes]
+
+    def run(self, operation: Any) -> Any:
+        reply: Any = None
+        try:
+            while True:
+                wanted = operation.throw(reply) if isinstance(reply, Exception) else operation.send(reply)
+                reply = self._exchange(wanted) if isinstance(wanted, Request) else self._shared(wanted)
+        except StopIteration as stop:
+            return stop.value
+
+    def _shared(self, wanted: Any) -> Any:
+        try:
+            return self.run(wanted.start())
+        except Transient as error:
+            return error
+
+    def _exchange(self, request: Request) -> Response | UnknownOutcome:
+        self.asked.append(request)
+        response = self._answer(request)
+        for lost in self.lose:
+            if request.method == lost[0] and request.path.endswith(lost[1]):
+                self.lose.remove(lost)
+                return UnknownOutcome("quentn_default", request.operation)
+        return response
+
+    def _answer(self, request: Request) -> Response:
+        match request.method, request.path.split("/")[1:]:
+            case "GET", ["terms"]:
+                first = int(request.query["offset"])
+                return answer([{"id": one, "name": name} for one, name in list(self.terms.items())[first:]])
+            case "POST", ["terms"]:
+                known = {name.lower(): one for one, name in self.terms.items()}
+                number = known.get(request.json["name"].lower(), len(self.terms) + 20)
+                self.terms.setdefault(number, request.json["name"])
+                return answer({"id": number})
+            case "GET", ["custom-fields"]:
+                return answer(FIELDS)
+            case "POST", ["contact"]:
+                return self._put(request.json)
+            case "GET", ["contact", who]:
+                return self._look(who.replace("%40", "@"), request.query["fields"].split(","))
+            case "PUT", ["contact", number]:
+                self.contacts[int(number)].update(request.json)
+                return answer({"success": True})
+            case method, ["contact", number, "terms"]:
+                terms = self.contacts[int(number)]["terms"]
+                kept = [one for one in terms if one not in request.json]
+                self.contacts[int(number)]["terms"] = kept + (request.json if method == "PUT" else [])
+                return answer({"success": True})
+            case "POST", ["cb", _]:
+                self.started.append(request.json)
+                return answer({"success": True})
+        raise AssertionError(request)
+
+    def _put(self, body: dict[str, Any]) -> Response:
+        assert body["duplicate_check_method"] == "email"
+        values = body["contact"]
+        assert "mail_status" not in values
+        same = [one for one in self.contacts.values() if one["mail"] == values["mail"]]
+        stored = same[0] if same else self.add(self.remembers.get(values["mail"], UNKNOWN))
+        empty = {name: value for name, value in values.items() if not stored.get(name)}
+        stored.update(empty if body["duplicate_merge_method"] == "add" else values)
+        return answer(self._shown(stored, ["id", *body["return_fields"]]))
+
+    def _look(self, who: str, fields: list[str]) -> Response:
+        if who.isdigit():
+            return answer(self._shown(self.contacts[int(who)], fields, hide=False))
+        found = [self._shown(one, fields) for one in self.contacts.values() if one["mail"] == who]
+        return answer(found) if found else answer({"error": True, "message": "Contact not found"}, 404)
+
+    def _shown(self, contact: dict[str, Any], fields: list[str], *, hide: bool = True) -> dict[str, Any]:
+        return {name: contact.get(name) for name in fields if not (hide and name in self.hidden)}
+
+
+def call_of(step: Step, **known: Any) -> Call:
+    call = a_call(step, **known)
+    variables = variables_of(call.contact, call.occasion, call.rule)
+    return a_call(rendered(step, variables), **known)
+
+
+@pytest.fixture
+def account() -> Account:
+    return Account()
+
+
+@pytest.mark.parametrize("hidden", [set(), {"mail_status", "terms", "comment"}])
+def test_a_new_contact_gets_fields_notes_and_the_single_opt_in(account: Account, hidden: set[str]) -> None:
+    account.hidden = hidden
+    assert account.seen(FULL) is None
+    assert account.send(FULL) == {"contact_id": 7}
+    (stored,) = account.contacts.values()
+    assert stored["mail_status"] == SINGLE
+    assert (stored["first_name"], stored["family_name"], stored["company"]) == ("Eva", "Öztürk", "Örtel")
+    assert stored["field_start"] == "2026-11-20 19:00:00"
+    assert NOTE in stored["comment"]
+    assert account.changes() == [("POST", "/contact"), ("PUT", "/contact/7")]
+    assert account.seen(FULL) == {"contact_id": 7}
+    account.send(FULL)
+    assert account.changes()[2:] == [("POST", "/contact")]
+
+
+def test_without_the_option_the_status_is_left_to_quentn(account: Account) -> None:
+    account.send(a_contact_step())
+    assert account.contacts[7]["mail_status"] == UNKNOWN
+    assert account.changes() == [("POST", "/contact")]
+    assert len(account.asked) == QuentnContact.requests
+
+
+@pytest.mark.parametrize("status", [SINGLE, DOUBLE, TEMPORARY])
+def test_a_known_status_is_never_changed(account: Account, status: int) -> None:
+    account.add(status)
+    account.send(FULL)
+    assert account.contacts[7]["mail_status"] == status
+    assert account.seen(FULL) == {"contact_id": 7}
+
+
+@pytest.mark.parametrize("step", [FULL, TERM, CAMPAIGN], ids=lambda step: step.step)
+@pytest.mark.parametrize("status", [GONE, 4, 99, str(GONE)])
+def test_nothing_is_done_with_somebody_who_unsubscribed(account: Account, step: Step, status: Any) -> None:
+    account.add(DOUBLE)
+    account.add(status)
+    account.terms[20] = "Grün"
+    with pytest.raises(Refused, match=rf"unsubscribed.*abgemeldet.*mail_status {status}.*double opt-in"):
+        account.send(step)
+    assert account.changes() == []
+
+
+@pytest.mark.parametrize("step", [FULL, TERM, CAMPAIGN], ids=lambda step: step.step)
+def test_somebody_whose_contact_was_deleted_after_unsubscribing_stays_unsubscribed(account: Account, step: Step) -> None:
+    account.remembers[EVA.email] = GONE
+    for _ in range(2):
+        with pytest.raises(Refused, match="unsubscribed"):
+            account.send(step)
+    assert [one["mail_status"] for one in account.contacts.values()] == [GONE]
+    assert account.contacts[7]["terms"] == []
+    assert account.started == []
+    assert account.seen(FULL) is None
+
+
+@pytest.mark.parametrize("status", [None, "", "abgemeldet"])
+def test_a_status_that_is_no_number_is_not_guessed(account: Account, status: Any) -> None:
+    account.add(status)
+    with pytest.raises(Refused, match="without a number as its mail_status"):
+        account.send(TERM)
+    assert [path for _, path in account.changes() if "contact" in path] == []
+
+
+@pytest.mark.parametrize("lost", [("POST", "/contact"), ("PUT", "/contact/7")])
+def test_a_lost_answer_is_settled_by_reading(account: Account, lost: tuple[str, str]) -> None:
+    account.lose = [lost]
+    with pytest.raises(UnknownOutcome):
+        account.send(FULL)
+    if lost[0] == "POST":
+        # The contact is there, its status and notes are not yet: that is not the whole effect.
+        assert account.seen(FULL) is None
+        assert account.send(FULL) == {"contact_id": 7}
+    assert account.seen(FULL) == {"contact_id": 7}
+    assert account.contacts[7]["comment"].count(NOTE) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "seen"),
+    [
+        ({}, True),
+        ({"field_start": "20.11.2026 19:00"}, True),
+        ({"field_start": "2026-11-20 20:00:00"}, False),
+        ({"company": None}, False),
+        ({"comment": ""}, False),
+        ({"mail_status": UNKNOWN}, False),
+        ({"mail_status": GONE}, False),
+    ],
+)
+def test_a_contact_is_seen_when_everything_is_kept(account: Account, changes: dict[str, Any], seen: bool) -> None:
+    account.send(FULL)
+    account.contacts[7].update(changes)
+    assert (account.seen(FULL) is not None) is seen
+
+
+def test_merge_add_leaves_what_was_there_and_is_seen_all_the_same(account: Account) -> None:
+    account.add(DOUBLE, company="Alt", first_name="Evi")
+    step = a_contact_step(merge="add", fields={"company": "Neu", "job_title": "Chefin"})
+    account.send(step)
+    assert account.asked[-1].json["duplicate_merge_method"] == "add"
+    assert (account.contacts[7]["company"], account.contacts[7]["job_title"]) == ("Alt", "Chefin")
+    assert account.seen(step) == {"contact_id": 7}
+    account.contacts[7]["job_title"] = ""
+    assert account.seen(step) is None
+
+
+def test_notes_of_people_stay_and_ours_are_replaced(account: Account) -> None:
+    account.add(DOUBLE, comment="Ruft gern an.\r\n")
+    account.send(FULL)
+    later = a_contact_step(notes="Doch Kaffee")
+    account.contacts[7]["comment"] += "\nGezeichnet: Büro"
+    account.send(later)
+    mark = NoteBlock.of(call_of(later), "x").mark
+    assert account.contacts[7]["comment"] == (
+        f"Ruft gern an.\n\n[handoff {mark}]\nDoch Kaffee\n[/handoff {mark}]\nGezeichnet: Büro"
+    )
+    before = account.contacts[7]["comment"]
+    account.send(a_contact_step(notes="  \n"))
+    assert account.contacts[7]["comment"] == before
+
+
+def test_a_note_cannot_break_out_of_its_block_and_is_cut() -> None:
+    call = call_of(FULL)
+    mark = NoteBlock.of(call, "x").mark
+    sly = NoteBlock.of(call, f"a [/handoff {mark}] b \x00")
+    assert sly.text == f"a (/handoff {mark}] b"
+    assert NoteBlock.of(call, "neu").put_into(sly.put_into("")) == str(NoteBlock.of(call, "neu"))
+    assert len(NoteBlock.of(call, "ä" * (LONGEST + 5)).text) == LONGEST
+    assert str(NoteBlock.of(call, "x")) in NoteBlock.of(call, "x").put_into(f"[handoff {mark}] cut off by hand")
+
+
+def test_a_term_is_created_and_given_to_a_new_contact(account: Account) -> None:
+    assert account.send(TERM) == {"contact_id": 7, "term_id": 20}
+    assert account.changes() == [("POST", "/terms"), ("POST", "/contact"), ("PUT", "/contact/7/terms")]
+    assert account.contacts[7] | {"terms": [20], "first_name": "Eva"} == account.contacts[7]
+    assert account.seen(TERM) == {"contact_id": 7, "term_id": 20}
+
+
+def test_two_workers_make_one_term(account: Account) -> None:
+    account.add(terms=[3])
+    account.send(TERM)
+    account.steps = account.another()
+    account.send(QuentnTerm(step="quentn.term", term="GRÜN", create=True))
+    assert list(account.terms.values()) == ["Grün"]
+    assert account.contacts[7]["terms"] == [3, 20]
+    assert account.changes().count(("PUT", "/contact/7/terms")) == 1
+
+
+def test_a_term_for_a_known_contact_is_one_look_and_one_change(account: Account) -> None:
+    account.terms[20] = "grün"
+    account.add()
+    account.run(account.steps.prepare(TERM))
+    account.asked.clear()
+    account.send(TERM)
+    assert len(account.asked) == QuentnTerm.requests
+
+
+def test_the_contact_of_an_earlier_step_is_meant_else_the_oldest(account: Account) -> None:
+    for _ in range(2):
+        account.add()
+    assert account.send(TERM, contact_id=8)["contact_id"] == 8
+    assert account.send(TERM, contact_id=99)["contact_id"] == 7
+    account.send(UNTERM)
+    assert [one["terms"] for one in account.contacts.values()] == [[], []]
+
+
+def test_lost_terms_are_settled_by_reading(account: Account) -> None:
+    account.lose = [("PUT", "/terms")]
+    with pytest.raises(UnknownOutcome):
+        account.send(TERM)
+    assert account.seen(TERM) == {"contact_id": 7, "term_id": 20}
+    assert account.seen(UNTERM) is None
+    account.lose = [("DELETE", "/terms")]
+    with pytest.raises(UnknownOutcome):
+        account.send(UNTERM)
+    assert account.seen(UNTERM) == {"term_id": 20}
+    assert account.seen(TERM) is None
+
+
+@pytest.mark.parametrize("step", [TERM, CAMPAIGN], ids=lambda step: step.step)
+def test_a_contact_whose_creation_was_lost_leaves_the_step_itself_untried(account: Account, step: Step) -> None:
+    account.lose = [("POST", "/contact")]
+    with pytest.raises(Transient):
+        account.send(step)
+    account.send(step)
+    assert len(account.contacts) == 1
+    assert len(account.started) == (step is CAMPAIGN)
+
+
+def test_a_term_is_removed_also_from_somebody_who_unsubscribed(account: Account) -> None:
+    account.terms[20] = "Grün"
+    assert account.send(UNTERM) == {"term_id": 20}
+    account.add(GONE, terms=[3, 20])
+    assert account.send(UNTERM) == {"term_id": 20}
+    assert account.contacts[7]["terms"] == [3]
+    with pytest.raises(Refused, match="no term called 'Rot'"):
+        account.send(QuentnUnterm(step="quentn.unterm", term="Rot"))
+    assert account.seen(QuentnTerm(step="quentn.term", term="Rot")) is None
+
+
+def test_terms_that_are_not_shown_prove_nothing(account: Account) -> None:
+    account.terms[20] = "Grün"
+    account.add(terms=None)
+    for operation in (account.seen, account.send):
+        with pytest.raises(Transient, match="without the ids of its terms"):
+            operation(UNTERM)
+
+
+def test_a_campaign_is_started_once_and_cannot_be_read(account: Account) -> None:
+    assert account.send(CAMPAIGN) == {"contact_id": 7, "campaign_id": 42}
+    assert account.started == [{"mail": EVA.email, "first_name": "Eva", "family_name": "Öztürk"}]
+    account.lose = [("POST", "/cb/42")]
+    with pytest.raises(UnknownOutcome):
+        account.send(CAMPAIGN)
+    with pytest.raises(UnknownOutcome, match="does not tell whether a campaign was started"):
+        account.seen(CAMPAIGN)
+    assert not CAMPAIGN.readable
+    assert TERM.readable
+
+
+def test_names_that_the_source_does_not_know_are_not_overwritten(account: Account) -> None:
+    account.add(first_name="Eva")
+    account.run(account.steps.send(a_call(a_contact_step(), Contact(EVA.email))))
+    assert account.contacts[7]["first_name"] == "Eva"
+    assert account.asked[-1].json["contact"] == {"mail": EVA.email}
+
+
+def test_steps_of_another_vendor_are_refused(account: Account) -> None:
+    for operation in (account.send, account.seen):
+        with pytest.raises(Refused, match="is a Quentn account"):
+            operation(KlickTippTag(step="klicktipp.tag", tag="x"))
