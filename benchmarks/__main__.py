@@ -12,6 +12,7 @@ from benchmarks.first_effect import first_effect
 from benchmarks.last_look import last_look
 from benchmarks.parsing import parsing_100
 from benchmarks.rate_limit import rate_limit
+from benchmarks.receiver import receiver
 from benchmarks.throughput import throughput_1000, throughput_10000
 from benchmarks.waiting import waiting_100000
 
@@ -24,6 +25,7 @@ MEASURES: dict[str, Callable[[], list[Figure]]] = {
     "waiting_100000": waiting_100000,
     "parsing_100": parsing_100,
     "explain_million": explain_million,
+    "receiver": receiver,
 }
 
 

@@ -12,10 +12,14 @@ SENDER = "Webinar-Team <webinar@example.org>"
 DESCRIPTION = "Set by make run to its sandbox; the next make run sets it again."
 
 
-def insightly_webhook(settings: Settings) -> str:
-    """Return where the sandbox's Insightly account tells Airflow that something changed."""
+def insightly_webhook(settings: Settings) -> dict[str, str]:
+    """Return how the sandbox's Insightly account tells Airflow that something changed, in words of the scenario file.
+
+    The secret is no part of the URL, which Airflow logs.
+    """
+    url = f"http://{HOST}:{settings.ui_port}/handoffs/webhooks/insightly_default"
     secret = kept_secrets(settings.run)[INSIGHTLY_WEBHOOK]
-    return f"http://{HOST}:{settings.ui_port}/handoffs/webhooks/insightly_default/{secret}"
+    return {"webhook_url": url, "webhook_user": "insightly", "webhook_password": secret}
 
 
 def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from launch.occasions import TrueOccasion
@@ -14,10 +14,10 @@ from launch.webinars import true_dates
 from sandbox.scenario import Scenario, ScenarioError, load_scenario
 
 
-def write_fresh_copy(scenario: Path, copy: Path, webhook_url: str = "") -> Scenario:
+def write_fresh_copy(scenario: Path, copy: Path, webhook: Mapping[str, str] | None = None) -> Scenario:
     """Write the scenario with names that no earlier run had (see :mod:`launch.renewal`), and return it.
 
-    :param webhook_url: where the CRM posts its news, unless the scenario says where.
+    :param webhook: where and as whom the CRM posts its news, unless the scenario says where.
     :raises LaunchError: when the scenario cannot be used.
     """
     try:
@@ -25,8 +25,8 @@ def write_fresh_copy(scenario: Path, copy: Path, webhook_url: str = "") -> Scena
     except ScenarioError as error:
         raise LaunchError(str(error)) from error
     world = renewed(world, time.time())
-    if webhook_url and not world.insightly.webhook_url:
-        crm = world.insightly.model_copy(update={"webhook_url": webhook_url})
+    if webhook and not world.insightly.webhook_url:
+        crm = world.insightly.model_copy(update=dict(webhook))
         world = world.model_copy(update={"insightly": crm})
     copy.touch(mode=0o600)
     copy.write_text(world.model_dump_json(exclude_unset=True, indent=1), encoding="utf-8")

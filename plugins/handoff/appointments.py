@@ -26,6 +26,7 @@ ANCHORS: Mapping[Event, tuple[str, ...]] = {
 """The moments of each kind of occasion, the first one its own; the others are there to be shown."""
 UNTIMED = 1.0
 """``changed`` of a report that says nothing of its age: whatever is known already is newer."""
+BEFORE_BOOKING = 0.001
 COMPARED = ("calendar", "service", "confirmed", "sequence")
 """Facts that make an edit, besides start and end, where both reports name them."""
 GLIMPSED = "glimpsed"
@@ -104,10 +105,10 @@ def is_deleted(known: Occasion | None) -> bool:
 def announced(appointment: Appointment, account: Account) -> Occasion:
     """Return what a message about a new booking means, whose age is not known.
 
-    It is as old as the booking, so that it never overwrites what was read of the appointment since.
+    It counts as older than the booking, so that it never overwrites what was read of the appointment.
     """
     booked = appointment.booked_at
-    return _occasion(appointment, account, booked.timestamp() if booked else UNTIMED, {})
+    return _occasion(appointment, account, booked.timestamp() - BEFORE_BOOKING if booked else UNTIMED, {})
 
 
 def read(appointment: Appointment, known: Occasion | None, account: Account, read_at: datetime) -> Iterator[Occasion]:
@@ -116,7 +117,9 @@ def read(appointment: Appointment, known: Occasion | None, account: Account, rea
     :param known: the appointment's own occasion in the ledger, if it has one.
     :param read_at: when the reading began (aware), by one clock for all readings: what is known from a later one stays.
     """
-    found = _occasion(appointment, account, read_at.timestamp(), dict(known.facts) if known else {})
+    # A reading may show what was booked after it began.
+    changed = max(read_at, appointment.booked_at or read_at).timestamp()
+    found = _occasion(appointment, account, changed, dict(known.facts) if known else {})
     if known is None or known.cancelled:
         yield found
         return

@@ -25,6 +25,7 @@ from hooks.insightly_source import InsightlySource
 from hooks.insightly_target import InsightlyTarget
 from hooks.klicktipp_target import KlickTippTarget
 from hooks.mail_target import MailTarget
+from hooks.quentn_target import QuentnTarget
 from hooks.source_rules import asked_tags, rules_of
 from hooks.transport import Throttle
 from hooks.webinaris_source import WebinarisSource
@@ -63,6 +64,7 @@ VENDORS: dict[str, type[VendorTarget]] = {
     "activecampaign": ActiveCampaignTarget,
     "insightly": InsightlyTarget,
     "callexa": CallexaTarget,
+    "quentn": QuentnTarget,
 }
 """By the first part of a step's name; the others are mails."""
 

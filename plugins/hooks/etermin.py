@@ -25,6 +25,8 @@ Result = TypeVar("Result")
 DEFAULT_HOST, API_PATH = "https://www.etermin.net", "/api"
 REQUESTS_PER_SECOND = 5.0
 """Our own choice: nothing is known of a rate limit (etermin.md 2.5)."""
+POLL_MINUTES = 5.0
+"""Other sources are asked every hour; an appointment may be booked for the next hour, and its push be lost."""
 POLLING_SHARE = 0.9
 """Of a day's requests: the account is only read."""
 
@@ -34,7 +36,8 @@ class ETerminAccount:
 
     Login is the public key, password the private one. Host is empty (``https://www.etermin.net``) or another base URL,
     with or without ``/api``. Extras: ``timezone`` (IANA or Windows name, default Europe/Berlin), ``timeout`` in seconds
-    (default 10), ``requests_per_second`` (default 5), ``requests_per_day`` (default: no limit).
+    (default 10), ``requests_per_second`` (default 5), ``requests_per_day`` (default: no limit), ``poll_minutes``
+    (default 5).
 
     :raises WrongCredentials: when the connection cannot be used.
     """
@@ -58,7 +61,8 @@ def account_of(conn_id: str, connection: ConnectionValues) -> Account:
         words = "put the public API key into Login and the private one into Password (eTermin: API > API & Web Push)"
         raise WrongCredentials(conn_id, READING, words)
     path = "" if account.base_url.endswith(API_PATH) else API_PATH
-    return replace(account, base_url=account.base_url + path)
+    minutes = account.number("poll_minutes", POLL_MINUTES, 1)
+    return replace(account, base_url=account.base_url + path, extra={**account.extra, "poll_minutes": minutes})
 
 
 def zone_in(account: Account) -> str:

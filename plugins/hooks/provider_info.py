@@ -246,6 +246,37 @@ QUENTN: Form = {
     },
 }
 
+ETERMIN: Form = {
+    "hook-class-name": "hooks.etermin.ETerminHook",
+    "hook-name": "eTermin",
+    "connection-type": "etermin",
+    "ui-field-behaviour": {
+        "hidden-fields": ["schema", "port", "extra"],
+        "relabeling": {
+            "host": "Base URL / Basisadresse",
+            "login": "Public API key / Öffentlicher API-Schlüssel",
+            "password": "Private API key / Privater API-Schlüssel",
+        },
+        "placeholders": {
+            "host": "https://www.etermin.net",
+            "login": "API > API & Web Push",
+            "password": "from the same page",
+        },
+    },
+    "conn-fields": {
+        "timezone": text(
+            "Time zone / Zeitzone",
+            "Of the eTermin account: an IANA name, or a Windows name such as W. Europe Standard Time.",
+            default="Europe/Berlin",
+        ),
+        "timeout": TIMEOUT,
+        "requests_per_second": rate(5, "Over all workers. eTermin documents no limit; 5 is a careful choice."),
+        "requests_per_day": per_day("eTermin documents none. Polling has nine tenths of them."),
+        "webhook_secrets": webhook_secrets("For the Web Push: in its URL, its HTTP header or its secret hash."),
+        "poll_minutes": {**POLL_MINUTES, "schema": {**POLL_MINUTES["schema"], "default": 5}},
+    },
+}
+
 LEDGER: Form = {
     "hook-class-name": "hooks.ledger.LedgerHook",
     "hook-name": "Handoff ledger (PostgreSQL)",
@@ -260,7 +291,7 @@ LEDGER: Form = {
     },
 }
 
-CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, CALLEXA, INSIGHTLY, QUENTN, LEDGER]
+CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, CALLEXA, INSIGHTLY, QUENTN, ETERMIN, LEDGER]
 """One entry a connection type; a new one needs nothing else."""
 
 

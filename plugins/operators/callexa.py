@@ -84,7 +84,7 @@ class RecordAnswersOperator(BaseAsyncOperator):
             except TargetError as error:
                 unread += self._trouble(error)
                 continue
-            counts += await self._record(engine, survey, read, rules)
+            counts.update(await self._record(engine, survey, read, rules))
             cursor.move(survey.id, read)
             await self._keep(engine, cursor)
         self.log.info("recorded %s", dict(counts))

@@ -10,7 +10,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from hooks.etermin import ETerminHook
-from hooks.protocols.etermin_arrivals import Lookout, Wanted, events_of
+from hooks.protocols.etermin_arrivals import Lookout, Wanted, events_of, token_and_moment
 from sensors.deferring import DeferringSensor, run_start
 from triggers.etermin import ETerminAppointmentTrigger, event_of, report
 
@@ -20,16 +20,16 @@ LEAST_POLL_SECONDS = 10.0
 class ETerminAppointmentSensor(DeferringSensor):
     """Waits until appointments were booked, changed or deleted.
 
-    The XCom is ``{"appointments": [ids], "event": "created", "moment": ISO, "cursor": text}``: the ids of those to which
-    it happened, and what happened last and when (UTC). Ids only, no names, no contact data.
+    The XCom is ``{"appointments": [ids], "event": "created", "moment": ISO, "cursor": text}``: the ids of those to
+    which it happened, and what happened last and when (UTC). Ids only, no names, no contact data.
 
     :param etermin_conn_id: Airflow connection of type ``etermin``.
     :param events: one or more of ``created`` (Neu erstellt), ``modified`` (bearbeitet) and ``deleted`` (gelöscht).
     :param calendar: id or name of a calendar (Kalender); empty: all, also future ones.
     :param since: only what was booked or deleted from this second on: ISO (UTC unless it names a zone); default: the
         start of the DAG run.
-    :param cursor: the ``cursor`` of a sensor before this one: changes are read from there on. Without it the first
-        look reads all appointments once, and changes count only after that.
+    :param cursor: the ``cursor`` of a sensor before this one, instead of ``since``: what came after it counts. Without
+        it the first look reads all appointments once, and changes count only after that.
     :param poll_interval: seconds between two reads, at least 10. A read takes one request, with ``deleted`` two.
     """
 
@@ -56,7 +56,8 @@ class ETerminAppointmentSensor(DeferringSensor):
 
     def look(self, context: Context) -> dict[str, Any] | None:
         """Read what happened since then."""
-        self._lookout = Lookout(Wanted(self.events, self._since(context), self.calendar.strip()), self.cursor.strip())
+        token, since = self._begin(context)
+        self._lookout = Lookout(Wanted(self.events, since, self.calendar.strip()), token)
         hook = ETerminHook(self.etermin_conn_id)
         sight = hook.carry(self._lookout.look(hook.etermin.calls))
         report(self.etermin_conn_id, sight)
@@ -69,10 +70,16 @@ class ETerminAppointmentSensor(DeferringSensor):
     def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return ids, event, moment and cursor. :raises AirflowException: the event does not hold them."""
         found = {name: event.get(name) for name in ("appointments", "event", "moment", "cursor")}
-        ids = found["appointments"]
-        if event["status"] != "success" or not (isinstance(ids, list) and ids and found["event"] and found["moment"]):
+        if event["status"] != "success" or not isinstance(found["appointments"], list) or not all(found.values()):
             raise self.unreadable()
         return found
+
+    def _begin(self, context: Context) -> tuple[str, datetime]:
+        try:
+            return token_and_moment(self.cursor) if self.cursor.strip() else ("", self._since(context))
+        except ValueError:
+            words = "cursor must be the cursor of another eTermin sensor's XCom"
+        raise AirflowFailException(f"{self.task_id}: {words}")
 
     def _since(self, context: Context) -> datetime:
         if self.since is None or self.since == "":

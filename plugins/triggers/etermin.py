@@ -86,7 +86,7 @@ def event_of(sight: Sight) -> dict[str, Any] | None:
         "appointments": list(dict.fromkeys(arrival.appointment for arrival in sight.arrivals)),
         "event": last.event,
         "moment": last.moment.isoformat(),
-        "cursor": sight.token,
+        "cursor": sight.cursor,
     }
 
 

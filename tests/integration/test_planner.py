@@ -218,6 +218,20 @@ async def test_what_was_cancelled_is_not_revived_by_a_late_copy_of_its_creation(
 HOLD = "UPDATE handoff.batches SET state = 'held', reason = 'late', judged_at = now(), late_allowed = true"
 
 
+@pytest.mark.parametrize("truth", [{"cancelled": True}, {"start": SOON + timedelta(hours=2)}])
+async def test_of_two_reports_of_one_moment_the_one_that_is_said_again_is_followed(
+    ledger: AsyncEngine, truth: dict[str, Any]
+) -> None:
+    """Else the last look would find it otherwise for ever, and nothing would follow it."""
+    true, other = at(**({"start": SOON, "changed": 4} | truth)), at(SOON, 4)
+    await heard(ledger, at(SOON, 1), true, other)
+    assert await batches_now(ledger) == [("thanks", "waiting", END)]
+    assert (await heard(ledger, true)).events == 1
+    told = ("thanks", "cancelled", END) if true.cancelled else ("thanks", "waiting", END + timedelta(hours=2))
+    assert await batches_now(ledger) == [told]
+    assert await heard(ledger, true) == Planned(repeated=1)
+
+
 async def test_a_held_batch_follows_its_occasion_to_another_moment(ledger: AsyncEngine) -> None:
     await heard(ledger, at(SOON, 1))
     await change(ledger, HOLD)

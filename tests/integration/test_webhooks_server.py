@@ -88,7 +88,6 @@ def server(ledger_url: str) -> Iterator[Server]:
         yield running
 
 
-KNOWN = st.sampled_from([{"x-webhook-secret": SECRET}, {}])
 TYPES = st.sampled_from(["application/json", "text/plain", "text/json; charset=utf-8", "application/xml", "", "\x7f;="])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -111,9 +110,9 @@ def test_no_bytes_bring_it_down(server: Server) -> None:
     with httpx.Client(base_url=server.url, timeout=120) as client:
 
         @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-        @given(st.binary(max_size=600), KNOWN, TYPES)
-        def any_bytes(body: bytes, secret: dict[str, str], content_type: str) -> None:
-            headers = secret | {"content-type": content_type}
+        @given(st.binary(max_size=600), TYPES)
+        def any_bytes(body: bytes, content_type: str) -> None:
+            headers = HEADERS | {"content-type": content_type}
             check_alive(server, client.post("/webhooks/crm", content=body, headers=headers))
 
         @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -122,7 +121,7 @@ def test_no_bytes_bring_it_down(server: Server) -> None:
             body = json.dumps(document).encode("utf-8", "surrogatepass")
             check_alive(server, client.post("/webhooks/crm", content=body, headers=HEADERS))
 
-        @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
         @given(st.text(max_size=40), st.text(max_size=40), st.binary(max_size=60))
         def any_path_and_header(account: str, secret: str, header: bytes) -> None:
             path = f"/webhooks/{quote(account or 'crm', safe='')}/{quote(secret, safe='')}"

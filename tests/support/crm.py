@@ -29,7 +29,7 @@ class Crm:
     """The stand-ins, the connections ``insightly_default`` and ``callexa_default``, and a folder of rules."""
 
     def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession, folder: Path) -> None:
-        self.sandbox, self._http, self._folder = sandbox, http, folder
+        self.sandbox, self._http, self.folder = sandbox, http, folder
         self.extra: dict[str, Any] = {"timeout": 5, "requests_per_second": 1000, "settling_seconds": 0.1}
         self.apikey = CALLEXA_APIKEY
 
@@ -43,7 +43,7 @@ class Crm:
     def rule(self, **spec: Any) -> Rule:
         """Write a rule file and return its rule."""
         spec = {"title": spec["id"], "when": {"minutes": 0, "after": "answered"}} | spec
-        (self._folder / f"{spec['id']}.yaml").write_text(yaml.safe_dump(spec))
+        (self.folder / f"{spec['id']}.yaml").write_text(yaml.safe_dump(spec))
         return Rule.model_validate(spec)
 
     async def order(self, call: str, **body: Any) -> Any:
@@ -55,6 +55,17 @@ class Crm:
     async def answer(self, rating: int | str, comment: str = "", email: str = "person0@example.org") -> None:
         """Let somebody answer, or change the answer."""
         await self.order("callexa/answer", email=email, rating=rating, comment=comment)
+
+    async def queue_by_hand(self, survey: str, email: str) -> None:
+        """Queue somebody for a survey, as its owner does in Callexa."""
+        login = {"Authorization": aiohttp.encode_basic_auth(CALLEXA_LOGIN, CALLEXA_APIKEY)}
+        path, body = f"/callexa/api/v2/surveys/{survey}/recipients", {"email": email, "name": ""}
+        async with self._http.post(path, json=body, headers=login) as response:
+            assert response.status == 201, await response.text()
+
+    async def fault(self, kind: str, **order: Any) -> None:
+        """Let Callexa go wrong."""
+        await self.order("faults", **{"system": "callexa", "fault": kind, "changing_only": False, **order})
 
     async def asked(self, system: str) -> Counter[str]:
         """Return how often each path was asked since the start, in all outcomes."""

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import make_url
 
+SERVE = """
+import socket, sys, uvicorn
+config = uvicorn.Config("web.mounted:app", lifespan="off", log_level="error", access_log=False)
+uvicorn.Server(config).run([socket.socket(fileno=int(sys.argv[1]))])
+"""
+
 
 def ledger_connection(url: str) -> str:
     """Return the Airflow connection that names a ledger, as its environment variable has it."""
@@ -63,11 +69,9 @@ def serving(ledger_url: str, accounts: Mapping[str, str]) -> Iterator[Server]:
         listening.bind(("127.0.0.1", 0))
         listening.listen(1024)
         port, descriptor = listening.getsockname()[1], listening.fileno()
-        command = [
-            sys.executable, "-m", "uvicorn", "web.mounted:app", "--fd", str(descriptor), "--lifespan", "off",
-            "--log-level", "error", "--no-access-log",
-        ]  # fmt: skip
-        process = subprocess.Popen(command, env=environment, pass_fds=[descriptor])
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, str(descriptor)], env=environment, pass_fds=[descriptor]
+        )
     try:
         yield Server(f"http://127.0.0.1:{port}", process)
     finally:

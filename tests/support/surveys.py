@@ -13,6 +13,7 @@ from handoff.contact import Contact
 from handoff.ledger import consents
 from handoff.ledger.consents import Entry
 from handoff.rule import Rule
+from handoff.target import Target
 from tests.support.delivery import desk_of, judge_due, plan, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import rows
@@ -32,9 +33,9 @@ async def ask(
     *,
     count: int = 1,
     key: str = "d1",
-    target: MemoryTarget | None = None,
+    target: Target | None = None,
     language: str = "",
-) -> MemoryTarget:
+) -> Target:
     """Let the rule ask ``person0`` and so on because of an occasion that has just ended.
 
     :param language: the people's own.

@@ -178,6 +178,26 @@ def test_a_rule_for_another_account_gets_a_watcher_for_it(project: Path, home: P
     assert {WATCH, "watch_webinaris_second", "handoff_other"} <= set(parsed(project).dags)
 
 
+def test_a_callexa_account_that_a_step_names_is_watched(project: Path, home: Path) -> None:
+    folder = home / "include" / "handoffs"
+    text = (folder / "customer_survey.yaml").read_text().replace("- step: survey", "- step: callexa.recipient")
+    for rule_id, conn_id in (("one", "callexa_default"), ("two", "callexa_default"), ("three", "callexa_second")):
+        step = f"survey: {rule_id}\n    conn_id: {conn_id}"
+        changed = text.replace("id: customer_survey", f"id: {rule_id}").replace("survey: zufriedenheit", step)
+        (folder / f"{rule_id}.yaml").write_text(changed)
+    bag = parsed(project)
+    assert bag.import_errors == {}
+    assert set(bag.dags) - SHIPPED - WATCHED - {SWEEP} == {
+        "watch_callexa", "watch_callexa_second", "handoff_one", "handoff_two", "handoff_three",
+    }  # fmt: skip
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags["watch_callexa"]))
+    downstream = {task.task_id: task.downstream_task_ids for task in dag.tasks}
+    assert downstream == {"next_poll": {"wait_for_poll"}, "wait_for_poll": {"record"}, "record": set()}
+    assert "`one`, `two`" in (dag.doc_md or "")
+    # The list of surveys, and the answers of each.
+    assert bag.dags["watch_callexa"].get_task("next_poll").requests == 3
+
+
 def test_a_hundred_rules_are_parsed_in_three_seconds(project: Path, home: Path) -> None:
     folder = home / "include" / "handoffs"
     text = (folder / "webinar_attended.yaml").read_text()

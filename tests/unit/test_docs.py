@@ -24,10 +24,12 @@ from handoff.webinar_rule import WebinarRule
 from handoff.windows import WEEKDAYS, Window
 from hooks.activecampaign import ActiveCampaignHook
 from hooks.callexa import CallexaHook
+from hooks.etermin import ETerminHook
 from hooks.insightly import InsightlyHook
 from hooks.klicktipp import KlickTippHook
 from hooks.ledger import LedgerHook
 from hooks.provider_info import CONNECTION_TYPES
+from hooks.quentn import QuentnHook
 from hooks.webinaris import WebinarisHook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +43,16 @@ STEPS: dict[str, type[Step]] = {
 }
 HOOKS = {
     hook.conn_type: hook
-    for hook in (ActiveCampaignHook, CallexaHook, InsightlyHook, KlickTippHook, LedgerHook, WebinarisHook)
+    for hook in (
+        ActiveCampaignHook,
+        CallexaHook,
+        ETerminHook,
+        InsightlyHook,
+        KlickTippHook,
+        LedgerHook,
+        QuentnHook,
+        WebinarisHook,
+    )
 }
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 PICTURES = ROOT / "docs" / "pictures"

@@ -12,6 +12,7 @@ from handoff.delivery.desk import Desk
 from handoff.delivery.discretion import discreet
 from handoff.delivery.gate import Gate, Hold
 from handoff.delivery.policy import MOST_ATTEMPTS, Account, Then, reading_backoff, treatment
+from handoff.delivery.standing import LeaseLost, as_long_as
 from handoff.errors import TargetError, TemplateError
 from handoff.ledger.consents import Use
 from handoff.ledger.journal import Journal, Outcome, Release
@@ -42,10 +43,6 @@ class Ended(Exception):  # noqa: N818 - not an error of this program: the effect
     def __init__(self, state: str, reason: str) -> None:
         self.state, self.reason = state, reason
         super().__init__(reason)
-
-
-class LeaseLost(Exception):  # noqa: N818 - not an error: another worker has the lane
-    """Somebody else may work in this lane now; nothing more is sent or written."""
 
 
 class LaneRun:
@@ -169,7 +166,7 @@ class LaneRun:
             raise LeaseLost
         effect.attempts += 1
         self._announced = True
-        with discreet(call.contact):
+        with discreet(call.contact), as_long_as(self._fresh):
             return await target.send(call)
 
     async def _judge_again(self, effect: OpenEffect) -> None:

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.delivery import standing
 from handoff.delivery.purpose import WRITING, Purposes, purposes_now
 from handoff.errors import QuotaUsedUp
 from handoff.ledger import quotas
@@ -108,11 +109,13 @@ class Limiter:
         """Wait until a call may leave; a slot that this task reserved is used up first.
 
         :raises QuotaUsedUp: the day's requests for what it is for (see :mod:`handoff.delivery.purpose`) are used up.
+        :raises LeaseLost: it belongs to an effect that another worker may carry out by now.
         """
         if self._held.get():
             self._held.set(False)
         else:
             await self._wait(purposes_now())
+        standing.check()
 
     async def _wait(self, purposes: Purposes, *, begins: bool = False) -> None:
         if not self._interval and not self._quota:

@@ -54,18 +54,37 @@ async def hear(connection: AsyncConnection, occasion: Occasion) -> bool:
 
     :returns: ``False`` when it is no news: the very same report was heard before. Without a time of
         change the same words may be news again (it moved, and moved back), so there only what says
-        no more than the ledger knows is no news. And what was not to be found when somebody looked, and
-        is reported again as it was, is back: the last look before anything goes out would find it gone.
+        no more than the ledger knows is no news.
     """
     known = None if occasion.changed else await latest(connection, occasion)
     if known is not None and replace(known.occasion, changed=occasion.changed) == occasion:
         return False
     if await _put_in(connection, occasion, known.version if known else 0):
         return True
-    if occasion.cancelled or not occasion.changed:
+    if not occasion.changed:
         return False
-    gone = (await connection.execute(GONE, _name(occasion) | {"changed": occasion.changed})).scalar_one_or_none()
-    return gone is not None and await _put_in(connection, occasion, gone)
+    other = await latest(connection, occasion)
+    return (
+        other is not None
+        and await _contradicts(connection, occasion, other.occasion)
+        and await _put_in(connection, occasion, other.version)
+    )
+
+
+async def _contradicts(connection: AsyncConnection, occasion: Occasion, known: Occasion) -> bool:
+    """Tell whether a report that was heard before speaks against what was heard of the same moment since.
+
+    A source that counts seconds may say two things of one; the last look then has to be followed although it
+    says what was heard before. A cancellation, though, is taken back by nothing that was said before it, unless
+    nobody said it: what was not to be found when somebody looked, and is reported again as it was, is back.
+    """
+    said, now = (occasion.anchors, occasion.cancelled), (known.anchors, known.cancelled)
+    if known.changed != occasion.changed or said == now:
+        return False
+    if occasion.cancelled or not known.cancelled:
+        return True
+    gone = await connection.execute(GONE, _name(occasion) | {"changed": occasion.changed})
+    return gone.scalar_one_or_none() is not None
 
 
 async def _put_in(connection: AsyncConnection, occasion: Occasion, after: int) -> bool:

@@ -139,8 +139,8 @@ class ActiveCampaignSteps:
             return None
         attributes, fields = yield from self._values(step, call.contact)
         kept = (yield from self.protocol.read_fields(str(stored["id"]))) if fields else {}
-        same = _within(attributes, stored) and _within(fields, kept)
-        return {"contact_id": str(stored["id"])} if same else None
+        complete = _within(attributes, stored) and _within(fields, kept)
+        return {"contact_id": str(stored["id"])} if complete else None
 
     def _tag_seen(self, step: ActiveCampaignTag, call: Call) -> Conversation[Proof | None]:
         tag_id = yield from self.protocol.tags.find(step.tag)

@@ -44,11 +44,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one look brought. :param arrivals: oldest first. :param token: who waits for the next ones goes on here."""
+    """What one look brought. :param arrivals: oldest first. :param cursor: who waits for the next ones begins here."""
 
     arrivals: tuple[Arrival, ...]
     problems: tuple[str, ...]
-    token: str
+    cursor: str
 
 
 class Lookout:
@@ -69,14 +69,14 @@ class Lookout:
         arrivals, problems = self._changes(feed), feed.problems
         if "deleted" in self.wanted.events:
             since = min(self.wanted.since, feed.read_at)
-            gone = yield from calls.deleted(
-                local_day(since, calls.zone, -1), local_day(feed.read_at, calls.zone, 2)
-            )  # fmt: skip
+            first, last = local_day(since, calls.zone, -1), local_day(feed.read_at, calls.zone, 2)
+            gone = yield from calls.deleted(first, last)
             arrivals += self._deletions(gone)
             problems += gone.problems
         self.token = feed.token
         self._seen |= {one.id for one in feed.appointments}
-        return Sight(tuple(sorted(arrivals, key=lambda one: one.moment)), problems, feed.token)
+        cursor = f"{feed.token}@{feed.read_at.isoformat()}"
+        return Sight(tuple(sorted(arrivals, key=lambda one: one.moment)), problems, cursor)
 
     def _changes(self, feed: Read) -> list[Arrival]:
         found = list[Arrival]()
@@ -95,6 +95,15 @@ class Lookout:
             for one in gone.deletions
             if one.deleted_at is not None and one.deleted_at >= since and self.wanted.selects(one.appointment)
         ]
+
+
+def token_and_moment(cursor: str) -> tuple[str, datetime]:
+    """Return the token and the moment (aware) of a cursor. :raises ValueError: it is none."""
+    token, _, moment = cursor.strip().rpartition("@")
+    read_at = datetime.fromisoformat(moment)
+    if read_at.tzinfo is None:
+        raise ValueError("a moment without a zone")
+    return token, read_at
 
 
 def events_of(given: str | Iterable[str]) -> frozenset[Event]:

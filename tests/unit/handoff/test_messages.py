@@ -208,3 +208,37 @@ def test_errors_never_show_a_contacts_data(folder: Path) -> None:
             Templates(folder).render("hello", "de", variables())
         assert "eva@" not in str(caught.value)
         assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("{{ occasion.start | iso }}", "2026-03-24T19:00:00+01:00"),
+        ("{{ occasion.start | iso('contact') }}", "2026-03-24T14:00:00-04:00"),
+        ("{{ occasion.start | unix }}", "1774375200"),
+        ("{{ occasion.start | datetime }}", "2026-03-24 19:00:00"),
+        ("{{ occasion.start | datetime('%d.%m.%Y %H:%M') }}", "24.03.2026 19:00"),
+        ("{{ occasion.start | datetime('%H:%M', 'contact') }}", "14:00"),
+        ("{{ occasion.start | datetime(zone='contact') }}", "2026-03-24 14:00:00"),
+    ],
+)
+def test_fields_are_written_in_the_occasions_zone(text: str, written: str) -> None:
+    assert check_text(text) == []
+    assert render_text(text, variables(timezone="America/New_York")) == written
+
+
+@pytest.mark.parametrize("name", ["iso", "unix", "datetime"])
+def test_only_moments_become_dates(name: str) -> None:
+    (problem,) = check_text(f"{{{{ contact.email | {name} }}}}")
+    assert "a date or time filter needs a moment" in problem
+    with pytest.raises(TemplateError, match="unknown variable 'strat'"):
+        render_text(f"{{{{ occasion.strat | {name} }}}}", variables())
+
+
+def test_of_the_hour_that_comes_twice_the_offset_tells_which() -> None:
+    known = variables()
+    texts = []
+    for hour in (0, 1):
+        known["occasion"].start = datetime(2026, 10, 25, hour, 30, tzinfo=UTC)  # type: ignore[attr-defined]
+        texts.append(render_text("{{ occasion.start | iso }} {{ occasion.start | unix }}", known))
+    assert texts == ["2026-10-25T02:30:00+02:00 1792888200", "2026-10-25T02:30:00+01:00 1792891800"]

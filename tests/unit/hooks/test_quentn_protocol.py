@@ -43,7 +43,9 @@ def test_every_request_is_signed_and_the_key_is_checked(quentn: QuentnProtocol) 
 
 
 def test_a_look_up_by_address_answers_an_array_also_of_several(quentn: QuentnProtocol) -> None:
-    script = Script(answer([{"id": 9, "mail": EMAIL.upper()}, {"id": "7", "mail": EMAIL}, {"id": 3, "mail": "other@x"}]))
+    script = Script(
+        answer([{"id": 9, "mail": EMAIL.upper()}, {"id": "7", "mail": EMAIL}, {"id": 3, "mail": "other@x"}])
+    )
     assert [row["id"] for row in script.run(quentn.contacts(EMAIL, SHOWN))] == ["7", 9]
     assert script.asked == [("GET", "/contact/eva%2Ba%40example.org")]
     assert script.requests[0].query == {"fields": "id,mail"}
@@ -55,7 +57,9 @@ def test_nobody_has_the_address(quentn: QuentnProtocol, nobody: Any) -> None:
 
 
 def test_fields_that_the_array_does_not_show_are_read_by_id(quentn: QuentnProtocol) -> None:
-    script = Script(answer([{"id": 7, "mail": EMAIL}, {"id": 8, "mail": EMAIL}]), answer({"id": 7, "terms": [1]}), NOT_FOUND)
+    script = Script(
+        answer([{"id": 7, "mail": EMAIL}, {"id": 8, "mail": EMAIL}]), answer({"id": 7, "terms": [1]}), NOT_FOUND
+    )
     found = script.run(quentn.contacts(EMAIL, ("id", "terms")))
     assert found == [{"id": 7, "terms": [1]}]
     assert script.asked[1:] == [("GET", "/contact/7"), ("GET", "/contact/8")]
@@ -164,7 +168,9 @@ def test_errors_repeat_neither_contact_nor_key_nor_notes(quentn: QuentnProtocol)
 
 
 @pytest.mark.parametrize("name", ["Grün & Süß", "GRÜN & SÜSS".replace("SS", "ß"), "  gru\u0308n & su\u0308ß "])
-def test_terms_are_found_whatever_their_case_and_however_umlauts_are_composed(quentn: QuentnProtocol, name: str) -> None:
+def test_terms_are_found_whatever_their_case_and_however_umlauts_are_composed(
+    quentn: QuentnProtocol, name: str
+) -> None:
     assert Script(terms("Webinar", "Grün & Süß"), answer([])).run(quentn.term_id(name)) == 2
     assert Script().run(quentn.term_id("WEBINAR")) == 1
 

@@ -199,7 +199,9 @@ def test_nothing_is_done_with_somebody_who_unsubscribed(account: Account, step: 
 
 
 @pytest.mark.parametrize("step", [FULL, TERM, CAMPAIGN], ids=lambda step: step.step)
-def test_somebody_whose_contact_was_deleted_after_unsubscribing_stays_unsubscribed(account: Account, step: Step) -> None:
+def test_somebody_whose_contact_was_deleted_after_unsubscribing_stays_unsubscribed(
+    account: Account, step: Step
+) -> None:
     account.remembers[EVA.email] = GONE
     for _ in range(2):
         with pytest.raises(Refused, match="unsubscribed"):

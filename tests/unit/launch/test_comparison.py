@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handoff.occasion import Occasion
 from handoff.rule import Rule
+from handoff.steps import InsightlyNote
 from launch.comparison import compare
 from launch.expectation import Wanted
-from launch.traces import traces
+from launch.traces import trace_of, traces
 
 DUE = datetime(2026, 5, 4, 19, 0, tzinfo=UTC)
 ANNA = "anna@example.org"
@@ -120,6 +122,40 @@ def test_activecampaign_contacts_are_preparations_only_where_a_tag_or_list_is_ow
     assert compare(owed(step), journal(synced, synced, tagged)).exact
     assert compare([], journal(synced)).unexpected
     assert compare(owed({"step": "activecampaign.contact"}), journal(synced, synced)).twice
+
+
+NOTED = "Befragung zufriedenheit: 9 von 10"
+
+
+def note(effect: str, action: str = "note") -> tuple[str, str, dict[str, Any]]:
+    body = f"[handoff 0123456789abcdef {effect}]\n\nBewertung: 9"
+    return "insightly", action, {"object": "Note", "id": 801, "title": NOTED, "body": body}
+
+
+def test_a_note_is_known_by_the_effect_that_it_carries_and_is_written_once() -> None:
+    wanted = owed({"step": "insightly.note", "link": False})
+    carried = hashlib.sha256(KEY.encode()).hexdigest()[:8]
+    assert compare(wanted, journal(note(carried))).exact
+    assert compare(wanted, journal(note(carried, "update_note"))).exact
+    assert len(compare(wanted, journal(note(carried), note(carried))).twice) == 1
+    assert len(compare(wanted, journal(note(carried), note(carried, "update_note"))).twice) == 1
+    other = compare(wanted, journal(note("ffffffff")))
+    assert (len(other.missing), len(other.unexpected)) == (1, 1)
+
+
+def test_a_notes_link_is_owed_too_and_only_to_its_record() -> None:
+    occasion = Occasion("survey", "survey", "1/1", "s", {}, facts={"record": "opportunity/31"})
+    step = InsightlyNote(step="insightly.note")
+    assert [trace[1:] for trace in traces(step, KEY, occasion)][1] == ("link_note", "opportunity/31")
+    linked = journal(("insightly", "link_note", {"to": "Opportunity", "to_id": 31}))
+    assert trace_of(linked[0]) == ("insightly", "link_note", "opportunity/31")
+    assert compare([], linked).unexpected
+
+
+def test_nothing_else_may_happen_in_the_crm_but_its_own_webhooks() -> None:
+    for action in ("tag", "state", "create", "delete_note"):
+        assert compare([], journal(("insightly", action, {"object": "Contact", "id": 101}))).unexpected
+    assert compare([], journal(("insightly", "webhook", {"tries": 1, "status": 200}))).exact
 
 
 def test_what_concerns_no_contact_is_no_effect() -> None:

@@ -9,13 +9,20 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from starlette.requests import Request
+
 from hooks.account import Account
+from hooks.insightly import InsightlyAccount, account_of
 from hooks.ledger import url_of
 from hooks.mail import Mailbox
+from hooks.webhook_account import WebhookAccount
 from launch import postgres
 from launch.airflow_environment import airflow_environment, base_environment
-from launch.connections import connections
-from launch.settings import Settings, kept_secrets
+from launch.connections import connections, insightly_webhook
+from launch.settings import INSIGHTLY_WEBHOOK, SECRETS, Settings, kept_secrets
+from sandbox.basic import basic_header
+from web.receiver.keyring import Keyring
+from web.receiver.proof import proof_of
 
 
 def settings_in(folder: Path) -> Settings:
@@ -57,20 +64,46 @@ def test_airflow_parts_write_their_process_id_and_serve_no_logs(tmp_path: Path) 
 def test_secrets_are_made_once_and_only_their_owner_can_read_them(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     first = airflow_environment(settings, "/socket")
-    assert kept_secrets(settings.run).items() <= first.items()
+    kept = kept_secrets(settings.run)
+    assert {name: kept[name] for name in SECRETS}.items() <= first.items()
+    assert kept[INSIGHTLY_WEBHOOK] not in first.values()
     assert airflow_environment(settings, "/socket") == first
     assert stat.S_IMODE((settings.run / "secrets.json").stat().st_mode) == 0o600
 
 
+def test_a_secret_that_an_older_run_did_not_have_is_added_and_the_others_stay(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    kept = kept_secrets(settings.run)
+    older = {name: kept[name] for name in SECRETS}
+    (settings.run / "secrets.json").write_text(json.dumps(older))
+    again = kept_secrets(settings.run)
+    assert older.items() < again.items()
+    assert again.keys() == kept.keys()
+
+
 def test_every_connection_leads_to_loopback_and_is_readable_by_its_hook(tmp_path: Path) -> None:
     made = {one["conn_id"]: one for one in connections(settings_in(tmp_path), "/a folder/socket")}
-    for conn_id in ("webinaris_default", "klicktipp_default", "activecampaign_default"):
+    for conn_id in ("webinaris_default", "klicktipp_default", "activecampaign_default", "callexa_default"):
         account = Account.from_connection(conn_id, _values(made[conn_id]))
         assert urlsplit(account.base_url).netloc == "127.0.0.1:18091"
         assert account.number("timeout", 60) == 5
     mailbox = Mailbox("smtp_default", _values(made["smtp_default"]))
     assert "@" in mailbox.from_email
     assert (made["smtp_default"]["host"], made["smtp_default"]["port"]) == ("127.0.0.1", 18025)
+
+
+def test_the_crm_can_be_read_and_proves_itself_with_the_secret_of_its_connection(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    values = _values(next(one for one in connections(settings, "/s") if one["conn_id"] == "insightly_default"))
+    account = account_of("insightly_default", values)
+    assert InsightlyAccount(account).base_url == "http://127.0.0.1:18091/insightly/v3.1"
+    assert account.number("poll_minutes", 60, 1) == 1
+    webhook = insightly_webhook(settings)
+    assert webhook["webhook_url"] == "http://127.0.0.1:18080/handoffs/webhooks/insightly_default"
+    known = WebhookAccount.from_values("insightly_default", "insightly", str(values.extra))
+    header = basic_header(webhook["webhook_user"], webhook["webhook_password"])
+    request = Request({"type": "http", "query_string": b"", "headers": [(b"authorization", header.encode())]})
+    assert Keyring(known.secrets).proven(proof_of(request), b"")
 
 
 def test_the_ledgers_connection_names_the_same_database_as_its_url(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from handoff.rule import Rule
 from launch.expectation import Wanted, expected
 from launch.settings import LaunchError
-from launch.world import true_dates, write_fresh_copy
+from launch.webinars import true_dates
+from launch.world import write_fresh_copy
 from sandbox.scenario import DEFAULT_SCENARIO, Scenario, load_scenario
 
 BEGAN = 1_790_000_000.0

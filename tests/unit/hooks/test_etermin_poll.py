@@ -1,0 +1,171 @@
+"""One poll of an eTermin account, over real HTTP: what is asked, and what it means."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from handoff.appointments import Account, event_of
+from handoff.errors import Transient
+from handoff.occasion import Occasion
+from hooks.etermin import ETerminClient
+from hooks.etermin_cursor import FeedCursor
+from hooks.etermin_poll import meaning, poll
+from tests.support.etermin_account import CONN_ID, NOW, ETerminAccount, gone, row, serving
+
+ACCOUNT = Account("etermin", CONN_ID, "Europe/Berlin")
+
+
+async def no_wait() -> None:
+    """Let every request go at once."""
+
+
+class Watch:
+    """Polls again and again, and keeps what the ledger would."""
+
+    def __init__(self, served: ETerminAccount, client: ETerminClient) -> None:
+        self.served, self.client, self.cursor = served, client, FeedCursor()
+        self.known: dict[str, Occasion] = {}
+
+    async def poll(self, *, newsletter: bool = False) -> list[str]:
+        """Poll once and return what it meant, by key, ``-`` before what is cancelled."""
+        polled = await poll(self.client, self.cursor)
+        known = {key: one for key, one in self.known.items() if key in polled.keys}
+        found: Sequence[Occasion] = await meaning(self.client, polled, known, ACCOUNT, newsletter=newsletter)
+        news = [one for one in found if self.known.get(one.key) != one]
+        self.known |= {one.key: one for one in found}
+        self.cursor = FeedCursor.parse(polled.cursor.text())
+        self.problems = polled.problems
+        self.served.later(minutes=5)
+        return [f"{'-' * one.cancelled}{one.key}" for one in news]
+
+
+@pytest.fixture
+async def watch() -> AsyncIterator[Watch]:
+    with serving() as served:
+        client = ETerminClient.from_connection(CONN_ID, served.connection(), no_wait)
+        async with client:
+            yield Watch(served, client)
+
+
+async def test_a_booking_a_move_and_a_deletion(watch: Watch) -> None:
+    watch.served.feed(row())
+    assert await watch.poll() == ["uid-1"]
+    watch.served.feed(token="8")
+    assert await watch.poll() == []
+    later = {"StartDateTimeUTC": "2026-05-12T08:00:00", "EndDateTimeUTC": "2026-05-12T08:30:00"}
+    watch.served.feed(row(**later), token="9")
+    assert await watch.poll() == ["uid-1/modified/1", "uid-1"]
+    assert watch.known["uid-1"].anchors["start"] == datetime(2026, 5, 12, 8, tzinfo=UTC)
+    watch.served.feed(token="10")
+    watch.served.answer("/appointmentdeleted", (200, [gone()]))
+    assert await watch.poll() == ["uid-1/deleted/2", "-uid-1"]
+    assert await watch.poll() == []
+    assert [query["synctoken"] for query in watch.served.queries("/appointmentsync")] == ["1", "7", "8", "9", "10"]
+    assert set(map(str, watch.served.queries("/appointmentdeleted"))) == {
+        "{'start': '2026-05-09', 'end': '2026-05-12'}"
+    }
+
+
+async def test_the_days_of_deletions_reach_back_to_the_last_poll(watch: Watch) -> None:
+    watch.served.feed()
+    await watch.poll()
+    watch.served.later(days=4)
+    await watch.poll()
+    assert watch.served.queries("/appointmentdeleted")[1] == {"start": "2026-05-09", "end": "2026-05-16"}
+
+
+async def test_a_deletion_first_and_its_booking_later(watch: Watch) -> None:
+    watch.served.feed()
+    watch.served.answer("/appointmentdeleted", (200, [gone()]))
+    assert await watch.poll() == ["-uid-1"]
+    watch.served.feed(row())
+    watch.served.answer("/appointment", (200, []))
+    assert await watch.poll() == []
+    assert watch.known["uid-1"].cancelled
+
+
+async def test_a_trace_of_what_was_deleted_is_told_from_what_lives_again(watch: Watch) -> None:
+    watch.served.feed(row())
+    await watch.poll()
+    watch.served.feed(row(SyncStatus="99"))
+    watch.served.answer("/appointmentdeleted", (200, [gone()]))
+    watch.served.answer("/appointment", (200, []))
+    assert await watch.poll() == ["uid-1/deleted/1", "-uid-1"]
+    watch.served.answer("/appointment", (200, [row()]))
+    assert await watch.poll() == ["uid-1"]
+    assert await watch.poll() == []
+    assert watch.served.queries("/appointment") == [{"id": "uid-1"}] * 3
+
+
+async def test_the_feed_may_tell_of_a_deletion_itself(watch: Watch) -> None:
+    watch.served.feed(row())
+    await watch.poll()
+    watch.served.feed(row(SyncStatus="deleted"))
+    assert await watch.poll() == ["uid-1/deleted/1", "-uid-1"]
+    watch.served.feed()
+    watch.served.answer("/appointmentdeleted", (200, [gone()]))
+    assert await watch.poll() == []
+
+
+async def test_a_full_reading_leaves_out_what_ended_long_ago(watch: Watch) -> None:
+    old = NOW - timedelta(days=40)
+    past = {"StartDateTimeUTC": old.isoformat(), "EndDateTimeUTC": old.isoformat()}
+    recent = {"StartDateTimeUTC": (NOW - timedelta(days=20)).isoformat(), "EndDateTimeUTC": None, "EndDateTime": None}
+    watch.served.feed(row("old", **past), row("recent", **recent), row())
+    assert await watch.poll() == ["recent", "uid-1"]
+    watch.served.feed(row("old", **past))
+    assert await watch.poll() == ["old"]
+
+
+async def test_a_token_that_is_lost_costs_a_full_reading_and_no_news(watch: Watch) -> None:
+    watch.served.feed(row())
+    await watch.poll()
+    watch.served.answer("/appointmentsync", (200, []))
+    await watch.poll()
+    watch.served.feed(row(), row("uid-2"), token="20")
+    assert await watch.poll() == ["uid-2"]
+    assert [query["synctoken"] for query in watch.served.queries("/appointmentsync")] == ["1", "7", "1"]
+
+
+async def test_a_poll_that_fails_moves_nothing(watch: Watch) -> None:
+    watch.served.feed(row())
+    watch.served.answer("/appointmentdeleted", (502, None), (200, []))
+    with pytest.raises(Transient):
+        await watch.poll()
+    assert await watch.poll() == ["uid-1"]
+    assert [query["synctoken"] for query in watch.served.queries("/appointmentsync")] == ["1", "1"]
+
+
+async def test_what_cannot_be_read_is_named_and_the_others_are_read(watch: Watch) -> None:
+    watch.served.feed(row("bad", StartDateTimeUTC="eva@example.test"), row())
+    assert await watch.poll() == ["uid-1"]
+    assert watch.problems == ("row 0 (4711): StartDateTime is no time like 2026-05-10T10:00:00",)
+
+
+@pytest.mark.parametrize(("said", "contacts", "ticked", "asked"), [
+    (None, [{"Email": "Eva@example.test", "Newsletter": 1}], True, 1),
+    (None, [{"Email": "eva@example.test", "Newsletter": 0}], False, 1),
+    (None, [], False, 1),
+    (0, [{"Email": "eva@example.test", "Newsletter": 1}], False, 0),
+    (True, [], True, 0),
+])  # fmt: skip
+async def test_the_newsletter_box_is_looked_up_once_where_nothing_is_said(
+    watch: Watch, said: Any, contacts: list[Any], ticked: bool, asked: int
+) -> None:
+    watch.served.feed(row(Newsletter=said))
+    watch.served.answer("/contact", (200, contacts))
+    assert await watch.poll(newsletter=True) == ["uid-1"]
+    assert await watch.poll(newsletter=True) == []
+    assert watch.known["uid-1"].facts["newsletter"] is ticked
+    assert len(watch.served.queries("/contact")) == asked
+    assert event_of(watch.known["uid-1"]) == "created"
+
+
+def test_a_cursor_is_read_as_it_was_written() -> None:
+    cursor = FeedCursor("7", NOW, NOW + timedelta(seconds=1), "3")
+    assert FeedCursor.parse(cursor.text()) == cursor
+    assert FeedCursor.parse(None) == FeedCursor.parse(FeedCursor().text()) == FeedCursor()
