@@ -97,13 +97,24 @@ STORIES: dict[str, Story] = {
         # It gives up waiting for the answers only then.
         reports=(Report(END + 8.0, "d0", 0),),
     ),  # fmt: skip
+    "asleep between two calls": _story(
+        [AT_END], _people(8), _rule(["ac"]), latency=0.5,
+        blows=(Blow(0.25, "kill", 1, END), Blow(END + 0.25, "suspend", 0, 4.5)), reports=(Report(END + 6.0, "d0", 0),),
+    ),  # fmt: skip
     "cancelled unheard": _story(
         [AT_END, Plan(1.0, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"]),
         dropped=((0.75, 6.0),),
     ),  # fmt: skip
     "cancelled on the way": _story(
         [AT_END, Plan(END + 0.5, AT_END.start, AT_END.end, cancelled=True)], _people(6), _rule(["kt"]),
-        faults=(Fault(0.0, "klicktipp", "429", 6, retry_after=5.0),),
+        faults=(Fault(0.0, "klicktipp", "429", 6, retry_after=15.0),),
+    ),  # fmt: skip
+    "cancelled while others have their turn": _story(
+        [AT_END, Plan(END + 0.5, AT_END.start, AT_END.end, cancelled=True)], _people(24), _rule(["ac"]), limit=3,
+    ),  # fmt: skip
+    "told twice of one moment": _story(
+        [AT_END, Plan(0.5, AT_END.start, AT_END.end + 1), Plan(0.5, AT_END.start, AT_END.end + 1, cancelled=True)],
+        _people(4), _rule(["kt"]), reports=(Report(0.75, "d0", 2), Report(1.0, "d0", 1)), dropped=((0.5, 1.5),),
     ),  # fmt: skip
     "cancelled": _story(
         [AT_END, Plan(0.75, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"])
@@ -126,7 +137,7 @@ STORIES: dict[str, Story] = {
         [Plan(0.0, -LENGTH - 90.0, -90.0)], _people(4), _rule(["kt", "mail"], late_minutes=1)
     ),
     "late on the way": _story(
-        [Plan(0.0, -LENGTH - 57.0, -57.0)], _people(20), _rule(["ac"], late_minutes=1), limit=3
+        [Plan(0.0, -LENGTH - 57.0, -57.0)], _people(40), _rule(["ac"], late_minutes=1), limit=3
     ),
     "rate": _story([AT_END], _people(30), _rule(["ac"]), limit=8),
     "outage": _story(

@@ -69,6 +69,7 @@ class Evidence:
     :param zero: when the story began (unix seconds). :param ended: after how many seconds it ended.
     :param open: what was still to be done when patience ended; empty when it had become quiet.
     :param said: what workers said: reports they acknowledged, stalls of their own.
+    :param slowest: seconds that the sandbox took at most to answer when nothing was asked of it.
     """
 
     zero: float
@@ -78,6 +79,7 @@ class Evidence:
     effects: Rows
     calls: dict[str, Any]
     said: Rows
+    slowest: float = 0.0
 
     def rows(self, table: str, **where: Any) -> Rows:
         """Return the rows of a table in which these columns have these values."""

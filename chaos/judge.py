@@ -14,11 +14,13 @@ from chaos.world import tag_of
 
 GRAIN = 0.002
 CRASHED = "an error that nobody planned for"
-AIR = 3.0
+AIR = 6.0
 """A call that left in time may arrive so much later on a busy machine, whose mail server wants several answers."""
-EARLY, CLEAR = 0.05, 2.5
-KNOWN = 4.0
-"""So long after a cancellation every poll has read it, and every lane has been claimed anew."""
+EARLY = 0.05
+UNEVEN_SECONDS = 0.2
+"""After so long a pause of the sandbox, calls that left one after the other arrive together."""
+CLEAR, KNOWN = 30.0, 12.0
+"""So long after its moment a batch has been judged; so long after a cancellation every worker has heard of it."""
 ONLINE = {"online", "not_online"}
 VIOLENT = {"kill", "suspend", "postgres"}
 
@@ -163,13 +165,15 @@ class Judge:
         )
         doubtful = step == "mail" and self._may_doubt
         late = bool(row["settled_at"]) and (
-            row["settled_at"] - self._evidence.zero > case.basis.due + case.rule.late_minutes * 60 - EARLY
+            row["settled_at"] - self._evidence.zero
+            > case.basis.due + case.rule.late_minutes * 60 - EARLY - self._jumped
         )
         # Between the last look and the effect the source may have changed its mind.
         changed = bool(row["settled_at"]) and row["settled_at"] - self._evidence.zero > case.basis.until
         fine = {
-            "confirmed": True, "refused": person.poison, "skipped": person.poison or late or changed,
-            "held": doubtful or late or changed or self._after_another(row, rows), "planned": bool(stopped),
+            "confirmed": True, "refused": person.poison or (step == "mail" and self._mails_refused),
+            "skipped": person.poison or late or changed or self._after_another(row, rows, "refused"),
+            "held": doubtful or late or changed or self._after_another(row, rows, "held"), "planned": bool(stopped),
         }.get(row["state"], False)  # fmt: skip
         if not fine:
             yield Broken(6, what)
@@ -178,11 +182,19 @@ class Judge:
         if row["state"] == "confirmed" and not self._seen(case, person, row, step):
             yield Broken(6, f"{what}, and the target knows nothing of it")
 
-    def _after_another(self, row: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
+    def _after_another(self, row: dict[str, Any], rows: list[dict[str, Any]], state: str) -> bool:
         return any(
-            r["handoff_id"] == row["handoff_id"] and r["step_no"] < row["step_no"] and r["state"] == "held"
-            for r in rows
+            r["handoff_id"] == row["handoff_id"] and r["step_no"] < row["step_no"] and r["state"] == state for r in rows
         )
+
+    @property
+    def _mails_refused(self) -> bool:
+        return any((fault.system, fault.fault) == ("email", "500") for fault in self._story.faults)
+
+    @property
+    def _jumped(self) -> float:
+        """The seconds by which a worker's clock may be wrong."""
+        return max((abs(blow.seconds) for blow in self._story.blows if blow.kind == "jump"), default=0.0)
 
     @property
     def _may_doubt(self) -> bool:
@@ -215,7 +227,6 @@ class Judge:
     def _in_time(self, case: Case) -> Iterator[Broken]:
         """Nothing before its moment, nothing later than ``late_after``, nothing after a readable cancellation."""
         zero, deadline = self._evidence.zero, case.basis.due + case.rule.late_minutes * 60
-        ahead = any(blow.kind == "jump" for blow in self._story.blows)
         for person in case.people:
             for step, effect in self._moments(case, person.email):
                 at = effect["at"] - zero
@@ -223,10 +234,10 @@ class Judge:
                     yield Broken(3, f"{case.name}: step {step} of {person.email} {at - deadline:.1f} s too late")
                 if self._calm and case.date.last.cancelled and at > case.date.last.since + KNOWN:
                     yield Broken(3, f"{case.name}: step {step} of {person.email} after the cancellation was known")
-                if at < case.basis.due - EARLY and not ahead:
+                if at < case.basis.due - EARLY and not self._jumped:
                     yield Broken(3, f"{case.name}: step {step} of {person.email} before its moment")
         read = [row["read_at"] - zero for row in self._evidence.rows("verdicts", batch_id=case.batch["id"])]
-        if read and min(read) > case.basis.until + EARLY:
+        if read and min(read) > case.basis.until + EARLY + self._jumped:
             yield Broken(3, f"{case.name}: handed over after the source had changed its mind readably")
 
     def _explained(self, case: Case) -> Iterator[Broken]:
@@ -321,5 +332,6 @@ class Judge:
 
     def _rate(self) -> Iterator[Broken]:
         limit, calls = self._story.limit, self._evidence.calls.get("activecampaign")
-        if limit and calls and calls["max_per_second"] > limit * 1.2 + 3:
+        uneven = self._evidence.stalled or self._evidence.slowest > UNEVEN_SECONDS
+        if limit and calls and not uneven and calls["max_per_second"] > limit * 1.2 + 3:
             yield Broken(4, f"{calls['max_per_second']} calls in a second at a limit of {limit}")

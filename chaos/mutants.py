@@ -93,6 +93,24 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
         ("asleep while it waits for answers", "asleep"),
     ),
+    _one(
+        "an effect of several calls goes on after its lane was lost", "delivery/standing.py",
+        "if not _fresh.get()():", "if False:", "asleep between two calls",
+    ),
+    _one(
+        "not judged again after a long wait for the turn", LANE_RUN,
+        "await self._desk.look_again(effect)\n            await self._judge_again(effect)\n", "pass\n",
+        "late on the way",
+    ),
+    _one(
+        "a cancellation during a long wait for the turn is not read", "delivery/desk.py",
+        'effect.cancelled, effect.occasion_version = row["cancelled"], row["version"]', "_ = row",
+        "cancelled while others have their turn",
+    ),
+    _one(
+        "of two reports of one moment the last look's is not followed", "ledger/occasions.py",
+        "other is not None\n        and", "other is None\n        and", "told twice of one moment",
+    ),
     _one("zone ignored", "timing.py", "moment = add_days(anchor, zone,", 'moment = add_days(anchor, "UTC",', "zone"),
     _one(
         "tombstone dropped", "planner.py", "known = await occasions.take_over(connection, occasion)",

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from chaos.author import write
 from chaos.directed import STORIES
-from chaos.judge import CRASHED, judge
+from chaos.judge import CRASHED
 from chaos.mutants import MUTANTS, Edit, Mutant
-from chaos.play import say
+from chaos.play import play_in_calm, say
 from chaos.stage import CHECKOUT, open_stage
 from chaos.story import Story
 
@@ -60,7 +60,7 @@ def hunt(mutant: Mutant, engine: Path = CHECKOUT / "plugins", unsound: Collectio
     """
     with engine_with(mutant, engine) as plugins, open_stage(plugins) as stage:
         for name, story in stories_for(mutant):
-            broken = [one for one in judge(story, stage.play(story)) if CRASHED not in one.words]
+            broken = [one for one in play_in_calm(stage, story) if CRASHED not in one.words]
             if broken and name not in unsound and (name in STORIES or not _breaks(engine, story)):
                 return mutant, f"{name}: promise {broken[0].promise}: {broken[0].words}"
     return mutant, ""
@@ -68,7 +68,7 @@ def hunt(mutant: Mutant, engine: Path = CHECKOUT / "plugins", unsound: Collectio
 
 def _breaks(engine: Path, story: Story) -> bool:
     with open_stage(engine) as stage:
-        return any(judge(story, stage.play(story)) for _ in range(TIMES))
+        return any(play_in_calm(stage, story) for _ in range(TIMES))
 
 
 def stories_for(mutant: Mutant) -> Iterator[tuple[str, Story]]:
@@ -81,7 +81,7 @@ def stories_for(mutant: Mutant) -> Iterator[tuple[str, Story]]:
 def find_unsound(engine: Path, names: Collection[str]) -> dict[str, str]:
     """Play directed stories with the engine as it is; return what broke, by name: it says nothing of mutants."""
     with open_stage(engine) as stage:
-        found = {name: judge(STORIES[name], stage.play(STORIES[name])) for name in names}
+        found = {name: play_in_calm(stage, STORIES[name]) for name in names}
     return {name: f"promise {broken[0].promise}: {broken[0].words}" for name, broken in found.items() if broken}
 
 

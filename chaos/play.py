@@ -18,6 +18,7 @@ from chaos.story import Story, tell
 
 SHRINK_SECONDS = 90.0
 SHOWN = 8
+STANDSTILL_SECONDS, TIMES = 1.0, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,22 @@ class Played:
     story: Story
     broken: list[Broken]
     seconds: float
+
+
+def play_in_calm(stage: Stage, story: Story) -> list[Broken]:
+    """Play a story and return what it broke; once more when the machine stood still meanwhile.
+
+    Promises hold for a target that answers: one that is not let run for longer than it may take to show what it
+    did is none. Workers that are not let run are no excuse.
+    """
+    broken: list[Broken] = []
+    for _ in range(TIMES):
+        evidence = stage.play(story)
+        broken = judge(story, evidence)
+        if not broken or evidence.slowest < STANDSTILL_SECONDS:
+            break
+        say(f"story {story.seed}: the sandbox did not run for {evidence.slowest:.1f} s; played again")
+    return broken
 
 
 class Troupe:
@@ -51,7 +68,7 @@ class Troupe:
         stage = self._free.get()
         try:
             began = time.monotonic()
-            broken = judge(story, stage.play(story))
+            broken = play_in_calm(stage, story)
             return Played(story, broken, time.monotonic() - began)
         finally:
             self._free.put(stage)

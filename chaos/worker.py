@@ -84,11 +84,10 @@ class ChaosWorker:
 
     async def run(self) -> None:
         """Work until the order's end; a lost ledger is waited for."""
-        jobs: list[Job] = [self._answer, self._listen]
+        jobs: list[Job] = [self._answer, self._listen, self._watch_stalls]
         jobs += [self._poll] if self._order.polls else []
         jobs += [self._sweep] if self._order.sweep_seconds else []
         tasks = [asyncio.create_task(self._keep(job)) for job in jobs]
-        tasks += [asyncio.create_task(self._watch_stalls())]
         await asyncio.sleep(max(0.0, self._order.until - time.time()))
         for task in tasks:
             task.cancel()
@@ -207,11 +206,13 @@ class ChaosWorker:
     def _sweep_of(self, engine: AsyncEngine, sources: Sources) -> sweep.Sweep:
         return sweep.Sweep(engine, self._rules, sources.of, compare_every=timedelta(seconds=1))
 
-    async def _watch_stalls(self) -> None:
-        """Say when this process was not let run for so long that its leases may have ended."""
+    async def _watch_stalls(self, engine: AsyncEngine) -> None:
+        """Say when this process, or its ledger, was not let run for so long that its leases may have ended."""
         while True:
             began = time.monotonic()
             await asyncio.sleep(LOOK_SECONDS)
+            async with engine.connect() as connection:
+                await connection.exec_driver_sql("SELECT 1")
             stalled = time.monotonic() - began - LOOK_SECONDS
             if stalled > STALL_SECONDS:
                 self._say({"stalled": stalled})

@@ -62,7 +62,7 @@ class World:
             ),
             "smtp_default": _connection(
                 "smtp", "127.0.0.1",
-                {"from_email": "Team <team@example.org>", "disable_tls": True, "disable_ssl": True, "timeout": 2},
+                {"from_email": "Team <team@example.org>", "disable_tls": True, "disable_ssl": True, "timeout": 20},
                 port=smtp_port, login=credentials.SMTP_USER, password=credentials.SMTP_PASSWORD,
             ),
         }  # fmt: skip

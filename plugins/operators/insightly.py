@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseAsyncOperator
@@ -55,15 +56,19 @@ class RecordClosingsOperator(BaseAsyncOperator):
             async with engine.connect() as connection:
                 heeded = await cursors.poked(connection, SOURCE, conn_id)
                 cursor = PollCursor.parse(await cursors.read(connection, SOURCE, conn_id))
-            cursor.heeded = heeded
-            async with InsightlyClient.from_connection(conn_id, await connection_of(conn_id)) as client:
-                polled = await poll(client, _kinds(rules), cursor)
-                occasions = await meaning(client, polled, await _known(engine, conn_id, polled), account)
-            for problem in polled.problems:
-                self.log.error("%s: a record cannot be read: %s", conn_id, problem)
-            planned = await self._record(engine, occasions, rules)
-            async with engine.begin() as connection:
-                await cursors.write(connection, SOURCE, conn_id, polled.cursor.text())
+            # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
+            cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
+            try:
+                async with InsightlyClient.from_connection(conn_id, await connection_of(conn_id)) as client:
+                    polled = await poll(client, _kinds(rules), cursor)
+                    occasions = await meaning(client, polled, await _known(engine, conn_id, polled), account)
+                for problem in polled.problems:
+                    self.log.error("%s: a record cannot be read: %s", conn_id, problem)
+                planned = await self._record(engine, occasions, rules)
+                cursor = polled.cursor
+            finally:
+                async with engine.begin() as connection:
+                    await cursors.write(connection, SOURCE, conn_id, cursor.text())
         self.log.info("%s records changed, recorded %s", len(polled.records), planned)
         return {"records": len(polled.records), **asdict(planned)}
 

@@ -265,6 +265,7 @@ async def test_a_poll_that_fails_loses_nothing(crm: Insightly, ledger: AsyncEngi
     crm.key = "revoked"
     with pytest.raises(WrongCredentials, match="pod"):
         await crm.poll()
+    assert (await planned())["at"] > datetime.now(UTC).timestamp() + 3000, "it is not asked without a pause"
     crm.key = INSIGHTLY_KEY
     await crm.poll()
     assert len(await rows(ledger, OCCASIONS)) == 1

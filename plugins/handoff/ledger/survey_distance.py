@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -11,7 +9,6 @@ from handoff.answer import OWN
 from handoff.ledger.lanes import OpenEffect
 from handoff.steps import Step
 from handoff.target import Call
-from handoff.timing import Language
 
 ASKED_RECENTLY = "asked_recently"
 
@@ -68,7 +65,6 @@ def _via(step: Step) -> str:
 
 
 def _language(call: Call) -> str:
-    """Return the language that the mail is written in: the contact's own only if there are texts in it."""
+    # Of a contact's languages only those with texts are stored; another one is empty here.
     chosen: str = getattr(call.step, "language", "contact")
-    wanted = call.contact.language if chosen == "contact" else chosen
-    return wanted if wanted in get_args(Language) else call.rule.language
+    return (call.contact.language or call.rule.language) if chosen == "contact" else chosen

@@ -154,7 +154,7 @@ class ETerminProtocol:
 
         :param more: ``sync`` or ``sendemail``, which need an external id. :raises ValueError: the key is empty.
         """
-        if False:
+        if not key.strip("# "):
             raise ValueError("an appointment without an id cannot be deleted")
         query = {"appid": key[1:]} if key.startswith("#") else {"id": key}
         yield from self._change("DELETE", "delete an appointment", query | more)

@@ -67,6 +67,14 @@ def test_what_was_won_long_before_the_world_began_is_history(at: str, heard: int
     assert len(owed(world(won(at)), rule())) == heard
 
 
+@pytest.mark.parametrize(("before", "reopened", "number"), [("-30d", 2, 1), ("-50m", "-40m", 1), ("-50m", 2, 2)])
+def test_closings_are_counted_from_the_first_that_was_heard(before: str, reopened: float | str, number: int) -> None:
+    states = [{"at": before, "state": "WON"}, {"at": reopened, "state": "OPEN"}, {"at": 9, "state": "WON"}]
+    always = rule(steps=[{"step": "survey", "survey": "s", "at_least_weeks_apart": 0}])
+    last = owed(world({"contacts": [1], "states": states}), always)[-1]
+    assert (last.occasion.key, last.due_at) == (f"opportunity/10/{number}", moment(9))
+
+
 def test_which_states_and_tags_count_is_the_rules_to_say() -> None:
     lost = {"contacts": [1], "states": [{"at": 5, "state": "LOST"}], "tags": ["Callexa"]}
     completed = {"contacts": [2], "states": [{"at": 5, "state": "Completed"}]}
