@@ -25,7 +25,7 @@ from launch.settings import CHECKOUT
 from launch.stack import PARTS, Stack
 
 SOON, PEOPLE = 25.0, 60
-QUIET_SECONDS = 240.0
+QUIET_SECONDS, START_SECONDS = 240.0, 120.0
 VICTIMS = ("worker", "postgres", *PARTS)
 
 
@@ -110,9 +110,16 @@ def _kill(stack: Stack, part: str) -> None:
             victim.kill()
     psutil.wait_procs(victims, timeout=15)
     if part == "postgres":
-        command = postgres.command(stack.settings.database)
-        subprocess.run(command, cwd=CHECKOUT, env=stack.environment, check=True, capture_output=True, timeout=60)
+        _start_postgres(stack)
     _restart_the_dead(stack)
+
+
+def _start_postgres(stack: Stack) -> None:
+    """Start the server again; one attempt is given ten seconds, which a busy machine may exceed."""
+    command, deadline = postgres.command(stack.settings.database), time.monotonic() + START_SECONDS
+    while subprocess.run(command, cwd=CHECKOUT, env=stack.environment, capture_output=True, check=False).returncode:
+        if time.monotonic() > deadline:
+            raise TimeoutError("PostgreSQL did not start again")
 
 
 def _tree(pid: int | None) -> list[psutil.Process]:

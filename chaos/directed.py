@@ -139,6 +139,11 @@ STORIES: dict[str, Story] = {
     "late on the way": _story(
         [Plan(0.0, -LENGTH - 57.0, -57.0)], _people(40), _rule(["ac"], late_minutes=1), limit=3
     ),
+    "never agreed": _story([AT_END], _people(4), _rule(["mail"], barred="no consent")),
+    "closed": _story([AT_END], _people(4), _rule(["mail"], barred="closed")),
+    "frozen": _story(
+        [AT_END], _people(4), _rule(["kt", "mail"], barred="frozen"), _rule(["ac"], id="r1"),
+    ),  # fmt: skip
     "rate": _story([AT_END], _people(30), _rule(["ac"]), limit=8),
     "outage": _story(
         [AT_END], _people(12), _rule(["kt", "kt_tag"]), latency=0.02,

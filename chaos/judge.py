@@ -171,9 +171,11 @@ class Judge:
         # Between the last look and the effect the source may have changed its mind.
         changed = bool(row["settled_at"]) and row["settled_at"] - self._evidence.zero > case.basis.until
         fine = {
-            "confirmed": True, "refused": person.poison or (step == "mail" and self._mails_refused),
-            "skipped": person.poison or late or changed or self._after_another(row, rows, "refused"),
-            "held": doubtful or late or changed or self._after_another(row, rows, "held"), "planned": bool(stopped),
+            "confirmed": not case.rule.barred, "refused": person.poison or (step == "mail" and self._mails_refused),
+            "skipped": person.poison or late or changed or self._after_another(row, rows, "refused")
+            or case.rule.barred == "no consent",
+            "held": doubtful or late or changed or self._after_another(row, rows, "held"), 
+            "planned": bool(stopped) or case.rule.barred in {"closed", "frozen"},
         }.get(row["state"], False)  # fmt: skip
         if not fine:
             yield Broken(6, what)
@@ -229,6 +231,8 @@ class Judge:
         zero, deadline = self._evidence.zero, case.basis.due + case.rule.late_minutes * 60
         for person in case.people:
             for step, effect in self._moments(case, person.email):
+                if case.rule.barred:
+                    yield Broken(3, f"{case.name}: step {step} of {person.email} went out, but: {case.rule.barred}")
                 at = effect["at"] - zero
                 if at > deadline + AIR:
                     yield Broken(3, f"{case.name}: step {step} of {person.email} {at - deadline:.1f} s too late")

@@ -204,6 +204,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "one doubt stops everybody in a strict lane", LANE_RUN, 'if ended.state == "held" and not self._lane.strict:',
         'if ended.state == "held":', "doubt in a strict lane",
     ),
+    _one("consent not asked", LANE_RUN, "if ground.refusal is not None:", "if False:", "never agreed"),
+    _one(
+        "sending window ignored", "permission.py", "return Go() if opens <= now else Wait(opens)", "return Go()",
+        "closed",
+    ),
+    _one("freeze ignored", "delivery/gate.py", "if self._frozen:\n", "if False:\n", "frozen"),
     _one("rate limit ignored", "delivery/limiter.py", "while self._interval:", "while False:", "rate"),
     _one(
         "a circuit never closes", "delivery/circuit.py", "await circuits.close(connection, self.account)", "pass",

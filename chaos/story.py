@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 Target = Literal["kt", "kt_tag", "ac", "mail"]
 Who = Literal["registered", "attended", "not_attended", "online", "not_online"]
+Barred = Literal["", "no consent", "closed", "frozen"]
 FAR = 3600.0
 """What is due later than this is not waited for: it has to be planned rightly, no more."""
 
@@ -68,6 +69,8 @@ class RuleLine:
     """One rule of a story.
 
     :param minutes: from the anchor; negative: before it. :param late_minutes: the rule's ``late_after``.
+    :param barred: why nothing of it may go out: it is advertising to people who never agreed, its window opens on
+        another day, or a person froze it.
     """
 
     id: str
@@ -80,6 +83,7 @@ class RuleLine:
     order: Literal["contact", "strict"] = "contact"
     group: str = ""
     late_minutes: int = 1440
+    barred: Barred = ""
 
     def due(self, plan: Plan) -> float:
         """Return the rule's moment for a date so planned."""

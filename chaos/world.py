@@ -111,7 +111,7 @@ class World:
             "when": when | ({"days": self._days} if across else {}),
             "late_after": {"minutes": rule.late_minutes},
             "steps": [_step(rule, no, step, number) for no, step in enumerate(rule.steps)],
-            **({"order_group": rule.group} if rule.group else {}),
+            **({"order_group": rule.group} if rule.group else {}), **_bar(rule),
         }  # fmt: skip
 
 
@@ -128,6 +128,16 @@ def across_dst(now: float) -> tuple[int, float]:
         if then.utcoffset() != today.utcoffset():
             return days, round(now - then.timestamp())
     raise ValueError("Germany does not change its clocks any more")
+
+
+def _bar(rule: RuleLine) -> dict[str, Any]:
+    """Return what of the rule's file keeps everything from going out."""
+    if rule.barred == "no consent":
+        return {"purpose": "marketing", "legal_basis": "consent"}
+    if rule.barred == "closed":
+        # Neither today nor tomorrow, wherever the recipient lives and however late the story is played.
+        return {"window": {"weekdays": [f"{datetime.now(BERLIN) + timedelta(days=3):%a}".lower()]}}
+    return {}
 
 
 def _step(rule: RuleLine, number: int, step: Target, rule_number: int) -> dict[str, Any]:

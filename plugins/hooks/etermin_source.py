@@ -98,6 +98,8 @@ class ETerminSource:
     async def roster(self, known: Occasion, since: datetime | None) -> Roster:
         """Return the one who booked; ``since`` does not matter. Of a deleted appointment, who had booked it.
 
+        Among the details are ``notes``, the remarks (Bemerkungen) made at booking, where there are any.
+
         :raises TargetError: it cannot be read now.
         """
         found, read_at = await self.appointment(known)
@@ -107,6 +109,7 @@ class ETerminSource:
         entry = Registration(
             found.id, customer.email, booked or min(read_at, *known.anchors.values()), customer.first_name,
             customer.last_name, customer.phone, customer.language,
+            details={"notes": found.notes} if found.notes else {},
         )  # fmt: skip
         return Roster(read_at, read_at, (entry,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -36,10 +37,11 @@ class NextPollSensor(BaseSensorOperator):
         self.source, self.account, self.plan, self.ledger_conn_id = source, account, plan, ledger_conn_id
 
     def execute(self, context: Context) -> None:
-        """Defer until then."""
-        trigger = NextPollTrigger(
-            self.source, self.account, self.ledger_conn_id, float(self.plan["at"]), str(self.plan["seen"])
-        )
+        """Defer until then; return at once when that has passed."""
+        at = float(self.plan["at"])
+        if at <= time.time():
+            return
+        trigger = NextPollTrigger(self.source, self.account, self.ledger_conn_id, at, str(self.plan["seen"]))
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout))
 
     def execute_complete(self, context: Context, event: Any = None) -> None:

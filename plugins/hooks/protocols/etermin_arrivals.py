@@ -73,6 +73,7 @@ class Lookout:
             gone = yield from calls.deleted(first, last)
             arrivals += self._deletions(gone)
             problems += gone.problems
+        self.token = feed.token
         self._seen |= {one.id for one in feed.appointments}
         cursor = f"{feed.token}@{feed.read_at.isoformat()}"
         return Sight(tuple(sorted(arrivals, key=lambda one: one.moment)), problems, cursor)

@@ -213,3 +213,8 @@ def test_whatever_happens_the_ledger_ends_with_what_is_so(story):
     assert truth is None or ledger["uid-1"].anchors["start"] == truth.start
     told = [key for key in ledger if "/deleted/" in key]
     assert len(told) <= 1
+
+
+def test_an_older_deletion_does_not_end_what_was_seen_alive_since():
+    (alive,) = read(BOOKED, None, ACCOUNT, NOON + 2 * MINUTE)
+    assert list(deleted(BOOKED, alive, ACCOUNT, NOON + MINUTE, NOON)) == []

@@ -169,3 +169,27 @@ def test_a_cursor_is_read_as_it_was_written() -> None:
     cursor = FeedCursor("7", NOW, NOW + timedelta(seconds=1), "3")
     assert FeedCursor.parse(cursor.text()) == cursor
     assert FeedCursor.parse(None) == FeedCursor.parse(FeedCursor().text()) == FeedCursor()
+
+
+async def test_a_late_trace_of_what_was_deleted_days_ago_does_not_bring_it_back(watch: Watch) -> None:
+    watch.served.feed(row())
+    await watch.poll()
+    watch.served.feed()
+    watch.served.answer("/appointmentdeleted", (200, [gone()]), (200, []))
+    await watch.poll()
+    watch.served.feed(row())
+    watch.served.answer("/appointment", (200, []))
+    assert await watch.poll() == []
+    assert watch.known["uid-1"].cancelled
+
+
+async def test_a_deletion_told_twice_in_one_poll_does_not_end_what_lives_again(watch: Watch) -> None:
+    watch.served.feed(row())
+    await watch.poll()
+    watch.served.feed(row(SyncStatus="deleted"))
+    watch.served.answer("/appointmentdeleted", (200, [gone()]))
+    assert await watch.poll() == ["uid-1/deleted/1", "-uid-1"]
+    watch.served.feed(row())
+    watch.served.answer("/appointment", (200, [row()]))
+    assert await watch.poll() == ["uid-1"]
+    assert not watch.known["uid-1"].cancelled
