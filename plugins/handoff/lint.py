@@ -17,21 +17,22 @@ from handoff.rule_file import RuleFile, load_paths
 from handoff.rule_problem import RuleProblem
 from handoff.steps import Email, Step, Survey
 from handoff.survey_mail import survey_variables
-from handoff.template_check import check_text
+from handoff.template_check import AnyFact, check_text
 
 CheckMessage = Callable[[str, tuple[str, ...], bool, "Shown"], list[str]]
 CheckText = Callable[[str, "Shown"], list[str]]
 
 
 class Shown(NamedTuple):
-    """What the templates of a rule may use: its source's anchors, and whether there is an answer."""
+    """What the templates of a rule may use: its source's anchors, an answer, and the details of its entries."""
 
     anchors: tuple[str, ...]
     answer: bool
+    details: bool
 
     def given(self) -> dict[str, Any]:
         """Return samples of the further names."""
-        return {"answer": TRIED} if self.answer else {}
+        return ({"answer": TRIED} if self.answer else {}) | ({"entry": AnyFact()} if self.details else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def lint(paths: Sequence[Path], templates: Path) -> Report:
 
 
 def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) -> Iterator[RuleProblem]:
-    shown = Shown(file.rule.anchors, file.rule.source == ANSWERS)
+    shown = Shown(file.rule.anchors, file.rule.source == ANSWERS, file.rule.tells_details)
     found = [
         (("steps", index, *location), words)
         for index, step in enumerate(file.rule.steps)

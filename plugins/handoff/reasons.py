@@ -10,6 +10,8 @@ WORDS = {
     "by_hand": "was named by hand",
     "attached": "is attached to the record",
     "answered": "answered the survey",
+    "customer": "is the customer of the appointment",
+    "no_newsletter": "did not tick the newsletter box at the booking",
     "online": "was online at the moment",
     "not_online": "was not online at the moment",
     "attended": "counts as attended",

@@ -14,7 +14,7 @@ from handoff.errors import HandoffError
 from handoff.public_holidays import State
 from handoff.working_days import working_days_from
 
-Anchor = Literal["start", "end", "closed", "answered"]
+Anchor = Literal["start", "end", "closed", "answered", "booked", "modified", "deleted"]
 Language = Literal["de", "en"]
 
 _WORDS = {
@@ -25,9 +25,12 @@ _WORDS = {
 }  # fmt: skip
 _AND = {"de": "und", "en": "and"}
 _ANCHORS = {
-    "de": {"start": "Start", "end": "Ende", "closed": "Abschluss", "answered": "Eingang der Antwort"},
-    "en": {"start": "the start", "end": "the end", "closed": "the closing", "answered": "the answer"},
-}
+    "de": {"start": "Start", "end": "Ende", "closed": "Abschluss", "answered": "Eingang der Antwort",
+           "booked": "Zeitpunkt der Buchung", "modified": "Zeitpunkt der Änderung",
+           "deleted": "Zeitpunkt der Löschung"},
+    "en": {"start": "the start", "end": "the end", "closed": "the closing", "answered": "the answer",
+           "booked": "the booking", "modified": "the change", "deleted": "the deletion"},
+}  # fmt: skip
 _DIRECTIONS = {
     "de": {"before": "vor", "after": "nach", "at": "zum"},
     "en": {"before": "before", "after": "after", "at": "at"},

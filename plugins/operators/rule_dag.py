@@ -24,6 +24,9 @@ MOMENTS = {
     "end": "End (Ende)",
     "closed": "Closed (Abschluss)",
     "answered": "Answered (beantwortet)",
+    "booked": "Booked (gebucht)",
+    "modified": "Changed (geändert)",
+    "deleted": "Deleted (gelöscht)",
 }
 RUNS_AT_ONCE = 16
 """Runs may overlap: what each does is claimed in the ledger, so none waits for another."""

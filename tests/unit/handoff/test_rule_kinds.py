@@ -105,6 +105,45 @@ def test_ratings_from_and_to(rating: int) -> None:
     assert not Rule.model_validate(ANSWERED | {"surveys": ["other"]}).matches(answer(rating))
 
 
+APPOINTMENT: dict[str, Any] = {
+    "id": "appointment", "title": "Appointment", "source": "etermin", "when": {"days": 1, "before": "start"},
+    "steps": [TAG],
+}  # fmt: skip
+
+
+def appointment(event: str = "created", **facts: object) -> Occasion:
+    own = {"created": "booked"}.get(event, event)
+    return Occasion(
+        "etermin", "etermin_default", "uid", "Appointment (Termin)", {own: CLOSED, "start": CLOSED, "end": CLOSED},
+        facts={"event": event, "calendar": "7", "calendar_name": "Beratung Süd"} | facts,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("anchor", ["booked", "start", "end", "modified", "deleted"])
+@pytest.mark.parametrize("event", ["created", "modified", "deleted"])
+def test_what_happened_to_an_appointment_is_said_by_the_anchor(anchor: str, event: str) -> None:
+    rule = Rule.model_validate(APPOINTMENT | {"when": {"minutes": 0, "after": anchor}})
+    meant = {"modified": "modified", "deleted": "deleted"}.get(anchor, "created")
+    assert rule.matches(appointment(event)) is (event == meant)
+
+
+@pytest.mark.parametrize(
+    ("calendars", "expected"), [([], True), (["beratung süd"], True), (["7"], True), (["8", "Beratung"], False)]
+)
+def test_a_calendar_is_named_by_name_or_id(calendars: list[str], expected: bool) -> None:
+    assert Rule.model_validate(APPOINTMENT | {"calendars": calendars}).matches(appointment()) is expected
+
+
+@pytest.mark.parametrize(("ticked", "expected"), [(True, True), (False, False), (None, False)])
+def test_only_those_who_ticked_the_box(ticked: bool | None, expected: bool) -> None:
+    person = Registration("uid", "eva@example.org", CLOSED)
+    occasion = appointment(newsletter=ticked) if ticked is not None else appointment()
+    everybody = Rule.model_validate(APPOINTMENT).judge(person, CLOSED, occasion)
+    assert (everybody.included, everybody.reason) == (True, "customer")
+    found = Rule.model_validate(APPOINTMENT | {"newsletter_only": True}).judge(person, CLOSED, occasion)
+    assert (found.included, found.reason) == (expected, "customer" if expected else "no_newsletter")
+
+
 def test_everybody_listed_is_judged_in() -> None:
     person = Registration("55", "eva@example.org", CLOSED)
     for spec, occasion, reason in ((WON, closed(), "attached"), (ANSWERED, answer(), "answered")):
