@@ -1,4 +1,4 @@
-"""Links in messages that lead back here: to unsubscribe, and to answer a survey.
+"""Links in messages that lead back here: to unsubscribe, to answer a survey, and to confirm a consent.
 
 The pages are served below ``/handoffs`` by Airflow's API server, see ``plugins/web``.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from handoff.tokens import sign, subject_of
 
 VARIABLE = "HANDOFF_PUBLIC_URL"
-UNSUBSCRIBE, SURVEY = "unsubscribe", "survey"
+UNSUBSCRIBE, SURVEY, OPT_IN = "unsubscribe", "survey", "opt_in"
 _ADDRESS = re.compile(r"https?://[\w.\[\]:-]+(/[\w.~%/-]*)?", re.ASCII)
 
 
@@ -42,6 +42,13 @@ class Links:
         page = f"{self.base_url}/handoffs/survey/{sign(self.secret, SURVEY, effect_key)}"
         return page if score is None else f"{page}?score={score}"
 
+    def opt_in(self, effect_key: str) -> str:
+        """Return the link to the page on which a consent is confirmed.
+
+        :param effect_key: of the mail that asks for it; nothing is recorded by following the link.
+        """
+        return f"{self.base_url}/handoffs/opt-in/{sign(self.secret, OPT_IN, effect_key)}"
+
 
 def unsubscriber(secret: bytes, token: str) -> tuple[str, str] | None:
     """Return ``(contact key, purpose)`` of an unsubscribe link's token, ``None`` when it was not made here."""
@@ -55,6 +62,11 @@ def unsubscriber(secret: bytes, token: str) -> tuple[str, str] | None:
 def survey_effect(secret: bytes, token: str) -> str | None:
     """Return the effect key of a survey link's token, ``None`` when it was not made here."""
     return subject_of(secret, SURVEY, token)
+
+
+def opt_in_effect(secret: bytes, token: str) -> str | None:
+    """Return the effect key of a confirmation link's token, ``None`` when it was not made here."""
+    return subject_of(secret, OPT_IN, token)
 
 
 def public_url(environment: Mapping[str, str] = os.environ) -> str | None:

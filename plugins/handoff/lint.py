@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 from handoff.answer import SOURCE as ANSWERS
 from handoff.answer import TRIED
 from handoff.messages import Templates
+from handoff.opt_in_mail import opt_in_variables
 from handoff.rule_document import Document, Location
 from handoff.rule_errors import problem_at
 from handoff.rule_file import RuleFile, load_paths
 from handoff.rule_problem import RuleProblem
-from handoff.steps import Email, Step, Survey
+from handoff.steps import Email, OptIn, Step, Survey
 from handoff.survey_mail import survey_variables
 from handoff.template_check import AnyFact, check_text
 
-CheckMessage = Callable[[str, tuple[str, ...], bool, "Shown"], list[str]]
+CheckMessage = Callable[[str, tuple[str, ...], Step | None, "Shown"], list[str]]
 CheckText = Callable[[str, "Shown"], list[str]]
 
 
@@ -73,9 +74,13 @@ def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) ->
 
 
 def _check_message(
-    templates: Templates, name: str, languages: tuple[str, ...], survey: bool, shown: Shown
+    templates: Templates, name: str, languages: tuple[str, ...], own: Step | None, shown: Shown
 ) -> list[str]:
-    given = shown.given() | (survey_variables() if survey else {})
+    given = shown.given()
+    if isinstance(own, Survey):
+        given |= survey_variables()
+    if isinstance(own, OptIn):
+        given |= opt_in_variables(own)
     return templates.check(name, languages, given, shown.anchors)
 
 
@@ -84,9 +89,10 @@ def _check_text(template: str, shown: Shown) -> list[str]:
 
 
 def _step_problems(step: Step, shown: Shown, message: CheckMessage, small: CheckText) -> Iterable[tuple[Location, str]]:
-    if isinstance(step, Email | Survey):
+    if isinstance(step, Email | Survey | OptIn):
         languages = ("de", "en") if step.language == "contact" else (step.language,)
-        words_of = message(step.template, languages, isinstance(step, Survey), shown)
+        own = None if isinstance(step, Email) else step
+        words_of = message(step.template, languages, own, shown)
         yield from ((("template",), words) for words in words_of)
     for name in step.rendered:
         given: str | dict[str, str] = getattr(step, name, "")

@@ -16,7 +16,7 @@ from handoff.audience import Judgement
 from handoff.late import LateAfter
 from handoff.occasion import Occasion
 from handoff.registration import Registration
-from handoff.steps import AnyStep
+from handoff.steps import AnyStep, OptIn
 from handoff.timing import Language, When
 from handoff.windows import Window
 
@@ -145,6 +145,20 @@ class Rule(BaseModel):
             what = "a survey is advertising in German law (BGH VI ZR 225/17) and cannot be sent as service"
             right = "add purpose: survey and its legal_basis"
             raise PydanticCustomError("survey_as_service", what, {"right": right, "at": ("steps", asking)})
+        return self
+
+    @model_validator(mode="after")
+    def _asks_for_consent_apart(self) -> Self:
+        asking = [number for number, step in enumerate(self.steps) if isinstance(step, OptIn)]
+        if asking and self.purpose != "service":
+            what = f"an opt_in cannot be sent in a rule with the purpose {self.purpose}: the consent is still to come"
+            right = "let a rule of its own with purpose: service ask for it"
+            raise PydanticCustomError("opt_in_apart", what, {"right": right, "at": ("steps", asking[0])})
+        if asking and asking[0] != len(self.steps) - 1:
+            # Who has agreed already is not asked again, and what follows a skipped step is skipped with it.
+            what = "nothing can follow an opt_in: nobody waits for the confirmation"
+            right = "make it the last step; what needs the consent goes into a rule with legal_basis: consent"
+            raise PydanticCustomError("opt_in_last", what, {"right": right, "at": ("steps", asking[0])})
         return self
 
     @model_validator(mode="after")

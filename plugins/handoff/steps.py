@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from handoff.windows import Window
 
@@ -244,6 +244,30 @@ class QuentnCampaign(Step):
     requests: ClassVar[int] = 2
 
 
+class OptIn(Step):
+    """Ask the person to confirm a consent by a link (Double-Opt-in); the mail is free of advertising."""
+
+    step: Literal["opt_in"]
+    conn_id: str = "smtp_default"
+    channel: Literal["email"] = Field(
+        "email", description="What may be used once it is confirmed (Kanal): an e-mail proves an e-mail address only"
+    )
+    purpose: Literal["marketing", "survey"] = Field("marketing", description="What is agreed to (Zweck)")
+    wording: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=5000)] = Field(
+        description="The text that the person agrees to, in full and as it is (Einwilligungstext)"
+    )
+    template: Name = Field("opt_in", description="Base name of the template")
+    language: Literal["contact", "de", "en"] = Field("contact", description="contact: the contact's own language")
+    expires_days: int = Field(default=14, ge=1, le=90, strict=True, description="Days that the link works (Gültigkeit)")
+    reminder: bool = Field(
+        default=False,
+        strict=True,
+        description="Write only to who was asked for the same before and has not confirmed, and only once (Erinnerung)",
+    )
+
+    to_person: ClassVar[bool] = True
+
+
 AnyStep = Annotated[
     KlickTippContact
     | KlickTippTag
@@ -259,6 +283,7 @@ AnyStep = Annotated[
     | QuentnContact
     | QuentnTerm
     | QuentnUnterm
-    | QuentnCampaign,
+    | QuentnCampaign
+    | OptIn,
     Field(discriminator="step"),
 ]

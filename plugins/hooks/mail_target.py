@@ -7,6 +7,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import parseaddr
+from typing import Any
 from urllib.parse import quote
 
 from airflow.sdk import Connection
@@ -17,7 +18,8 @@ from handoff.contact import Contact
 from handoff.errors import Refused, TemplateError, UnknownOutcome, WrongCredentials
 from handoff.links import VARIABLE, Links
 from handoff.messages import Message, Templates, one_line
-from handoff.steps import Email, Step, Survey
+from handoff.opt_in_mail import opt_in_variables
+from handoff.steps import Email, OptIn, Step, Survey
 from handoff.survey_mail import survey_variables
 from handoff.target import Call, Promise, Proof
 from handoff.templates import variables_of
@@ -27,7 +29,7 @@ from hooks.transport import Throttle
 
 
 class MailTarget:
-    """One mailbox that steps of the kinds ``email`` and ``survey`` are sent from.
+    """One mailbox that steps of the kinds ``email``, ``survey`` and ``opt_in`` are sent from.
 
     Every attempt of an effect carries the same ``Message-ID: <handoff.{call.key}@{sender's domain}>``
     and ``X-Handoff-Effect: {call.key}``, so that a mail found in an inbox can be traced back.
@@ -109,13 +111,12 @@ class MailTarget:
 
     def _message(self, call: Call, unsubscribe: str) -> Message:
         account = self._mailbox.account
-        if not isinstance(call.step, Email | Survey):
+        if not isinstance(call.step, Email | Survey | OptIn):
             raise Refused(account, SENDING, f"the step {call.step.step!r} is not an e-mail")
         language = call.contact.language if call.step.language == "contact" else call.step.language
         shown = variables_of(call.contact, call.occasion, call.rule)
-        variables = shown | dict(call.more) | {"unsubscribe_url": unsubscribe}
-        if isinstance(call.step, Survey):
-            variables |= survey_variables(self._links("a survey needs a link to its page"), call.key)
+        own = self._variables(call.step, call.key)
+        variables = shown | dict(call.more) | {"unsubscribe_url": unsubscribe} | own
         try:
             message = self._templates.render(call.step.template, language, variables)
         except TemplateError as error:
@@ -123,7 +124,19 @@ class MailTarget:
         if not (unsubscribe in message.text and unsubscribe in message.html):
             words = f"{call.step.template}: shows no {{{{ unsubscribe_url }}}}, which a {call.rule.purpose} mail needs"
             raise Refused(account, "render e-mail", words)
+        confirm = own.get("confirm_url", "")
+        if not (confirm in message.text and confirm in message.html):
+            words = f"{call.step.template}: shows no {{{{ confirm_url }}}}, which a confirmation mail needs"
+            raise Refused(account, "render e-mail", words)
         return message
+
+    def _variables(self, step: Step, effect_key: str) -> dict[str, Any]:
+        """Return what only this kind of mail may show."""
+        if isinstance(step, Survey):
+            return survey_variables(self._links("a survey needs a link to its page"), effect_key)
+        if isinstance(step, OptIn):
+            return opt_in_variables(step, self._links("a confirmation mail needs a link to its page"), effect_key)
+        return {}
 
     def _recipient(self, contact: Contact) -> ValidatedEmail:
         try:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from handoff.errors import LedgerError
-from web import rule_steps, survey, unsubscribe, webhooks
+from web import opt_in, rule_steps, survey, unsubscribe, webhooks
 from web.ledger import close_ledger
 from web.page import message
 from web.receiver.receiver import Receiver
@@ -33,7 +33,7 @@ def create_app(receiver: Receiver | None = None) -> FastAPI:
     """
     app = FastAPI(title="Airflow Handoffs", docs_url=None, redoc_url=None, openapi_url=None, lifespan=_lifespan)
     app.state.receiver = receiver or Receiver()
-    for routes in (rule_steps, unsubscribe, survey, webhooks):
+    for routes in (rule_steps, unsubscribe, survey, opt_in, webhooks):
         app.include_router(routes.router)
     for error in (HTTPException, LedgerError, SQLAlchemyError, Exception):
         app.add_exception_handler(error, _refusal)

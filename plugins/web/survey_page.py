@@ -65,10 +65,14 @@ class Form:
 
 def survey_page(words: Words, form: Form, status: int = 200) -> HTMLResponse:
     """Return the page with the form."""
-    return _page(words.language, words.title, "\n".join((*_head(words, form), _form(words, form))), status)
+    return frame(words.language, words.title, "\n".join((*_head(words, form), _form(words, form))), status)
 
 
-def _page(language: str, title: str, body: str, status: int) -> HTMLResponse:
+def frame(language: str, title: str, body: str, status: int) -> HTMLResponse:
+    """Return a page that anybody with its link may open.
+
+    :param title: plain text. :param body: HTML, escaped by the caller.
+    """
     return HTMLResponse(_PAGE.format(language=language, title=escape(title), body=body), status, HEADERS)
 
 

@@ -17,7 +17,7 @@ from handoff.answer import TRIED
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.limiter import Limiter
 from handoff.errors import TargetError
-from handoff.ledger import registrations, rule_versions, survey_distance
+from handoff.ledger import opt_ins, registrations, rule_versions, survey_distance
 from handoff.ledger.answers import answers_of
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
@@ -146,6 +146,10 @@ class Desk:
     async def asked_recently(self, effect: OpenEffect, call: Call) -> bool:
         """Tell whether the step asks the person too soon again; see :mod:`handoff.ledger.survey_distance`."""
         return await survey_distance.asked_recently(self._engine, effect, call)
+
+    async def opt_in_refusal(self, effect: OpenEffect, call: Call) -> str | None:
+        """Return why a confirmation mail must not go out; see :mod:`handoff.ledger.opt_ins`."""
+        return await opt_ins.opt_in_refusal(self._engine, effect, call)
 
     async def close(self) -> None:
         """Close every target."""

@@ -148,7 +148,7 @@ class LaneRun:
 
     async def _sent(self, effect: OpenEffect, target: Target, call: Call) -> Proof:
         await self._judge_again(effect)
-        use, asked_at = await self._ground(effect), time.monotonic()
+        use, asked_at = await self._ground(effect, call), time.monotonic()
         if await self._desk.asked_recently(effect, call):
             raise Ended("skipped", ASKED_RECENTLY)
         limiter = self._desk.limiter(effect.account)
@@ -161,7 +161,7 @@ class LaneRun:
         if time.monotonic() - asked_at > SHORT_SECONDS:
             await self._desk.look_again(effect)
             await self._judge_again(effect)
-            use = await self._ground(effect)
+            use = await self._ground(effect, call)
         if not await self._journal.intend(effect.id, use) or not self._fresh():
             raise LeaseLost
         effect.attempts += 1
@@ -184,12 +184,13 @@ class LaneRun:
         if isinstance(answer, End):
             raise Ended(answer.state, answer.reason)
 
-    async def _ground(self, effect: OpenEffect) -> Use | None:
+    async def _ground(self, effect: OpenEffect, call: Call) -> Use | None:
         """Return the legal ground of a survey or marketing message; end the effect when it has none now."""
         rule = (await self._desk.batch(effect.batch_id, effect.occasion_version)).rule
         ground = await self._consents.ground(rule, effect)
-        if ground.refusal is not None:
-            raise Ended("skipped", ground.refusal)
+        refusal = ground.refusal or await self._desk.opt_in_refusal(effect, call)
+        if refusal is not None:
+            raise Ended("skipped", refusal)
         return ground.use
 
     def _failed(self, effect: OpenEffect, target: Target | None, error: TargetError) -> NoReturn:

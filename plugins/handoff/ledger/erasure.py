@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff import consent
-from handoff.ledger import consents, deliveries, suppressions
+from handoff.ledger import consents, deliveries, opt_ins, resets, suppressions
 from handoff.ledger.anonymity import forget_answers
 from handoff.ledger.bells import ring
 from handoff.ledger.decisions import release
@@ -134,6 +134,8 @@ async def erase(connection: AsyncConnection, key: str) -> Erasure:
     verdicts = (await connection.execute(VERDICTS, person)).rowcount
     answers = await forget_answers(connection, contact.id)
     lines = await consents.forget(connection, key)
+    await opt_ins.forget(connection, key)
+    await resets.forget(connection, key)
     await suppressions.add(connection, key, consent.ALL, "erased", "handoff erase")
     return Erasure(
         key, known, entries=entries, verdicts=verdicts, texts=sum(texts), answers=answers, consents=lines, **effects

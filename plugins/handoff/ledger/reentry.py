@@ -33,6 +33,11 @@ ALONE = text("""
 """)
 # What was refused, skipped or dropped before anything went out was no handover.
 EARLIER = text("""
+    WITH reset AS (
+        SELECT contact.id AS contact_id, max(reset.at) AS at FROM handoff.resets AS reset
+        JOIN handoff.contacts AS contact ON contact.key = reset.contact_key
+        WHERE reset.rule_id = :rule_id GROUP BY contact.id
+    )
     SELECT DISTINCT ON (handoff.contact_id) handoff.contact_id, other.due_at, occasion.key
     FROM handoff.handoffs AS handoff
     JOIN handoff.batches AS other ON other.id = handoff.batch_id
@@ -42,6 +47,10 @@ EARLIER = text("""
       AND other.due_at > CAST(:since AS timestamptz) AND other.due_at < CAST(:until AS timestamptz)
       AND EXISTS (SELECT FROM handoff.effects AS effect WHERE effect.handoff_id = handoff.id
         AND effect.state IN ('planned', 'sending', 'unknown', 'held', 'confirmed'))
+      AND NOT EXISTS (
+        SELECT FROM reset JOIN handoff.verdicts AS verdict ON verdict.contact_id = reset.contact_id
+        WHERE reset.contact_id = handoff.contact_id AND verdict.batch_id = other.id AND verdict.included
+          AND verdict.judged_at < reset.at)
     ORDER BY handoff.contact_id, other.due_at DESC, other.id
 """)
 EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -53,7 +62,7 @@ async def earlier(
     """Return, by contact id, the other handovers because of which the rule does not hand over these again.
 
     Nobody else judges for the rule until the transaction ends. A handover counts when something went
-    out or still may. What was handed over by hand neither counts nor is left out.
+    out or still may, and nobody reset the contact since (:mod:`handoff.ledger.resets`). What was handed over by hand neither counts nor is left out.
 
     :param moment: the moment (aware) the batch is judged for.
     """

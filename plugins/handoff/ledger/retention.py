@@ -38,6 +38,8 @@ class Periods:
     :param answers: comments of answers to surveys and whose they are, from the answer on; the rating stays.
     :param consents: the consent log, from the last grant, withdrawal, notice or use of the same person, channel and
         purpose on (the proof must be kept for five years: section 7a UWG); who withdrew or objected stays known.
+    :param opt_ins: who was asked to confirm what, from the end of the link on; what was confirmed is in the consent log.
+    :param resets: by whom and why somebody was let through a rule again, from then on; that it was so stays.
     :param notices: notices that were closed, from then on.
     :param starts: how long runs took to start; the last 50 stay.
     :param uses: how many requests an account used of its day.
@@ -52,6 +54,8 @@ class Periods:
     proofs: int = 365
     answers: int = 365
     consents: int = 1827
+    opt_ins: int = 30
+    resets: int = 365
     notices: int = 90
     starts: int = 30
     uses: int = 90
@@ -189,6 +193,17 @@ _KINDS = {
             )
             SELECT id FROM gone UNION ALL SELECT id FROM kept
         """),
+    ),
+    "opt_ins": _Kind(
+        find=text("SELECT effect_id AS found FROM handoff.opt_ins WHERE expires_at < :before ORDER BY 1 LIMIT :most"),
+        remove=text("DELETE FROM handoff.opt_ins WHERE effect_id = ANY(CAST(:found AS bigint[]))"),
+    ),
+    "resets": _Kind(
+        find=text("""
+            SELECT id AS found FROM handoff.resets
+            WHERE at < :before AND (by, because) <> ('', '') ORDER BY id LIMIT :most
+        """),
+        remove=text("UPDATE handoff.resets SET by = '', because = '' WHERE id = ANY(CAST(:found AS bigint[]))"),
     ),
     "notices": _Kind(
         find=text("SELECT id AS found FROM handoff.notices WHERE closed_at < :before ORDER BY id LIMIT :most"),

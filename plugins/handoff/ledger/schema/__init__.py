@@ -6,6 +6,7 @@ from handoff.ledger.schema.base import SCHEMA, Base, Json
 from handoff.ledger.schema.consent import Consent, Erased, Suppression
 from handoff.ledger.schema.handoffs import Batch, Certificate, Effect, HandoffRow, Lane, RuleVersion, Verdict
 from handoff.ledger.schema.operation import Bucket, Circuit, DayUse, Freeze, Notice, SigningKey, Start
+from handoff.ledger.schema.opt_ins import OptIn, Reset
 from handoff.ledger.schema.reported import ContactRow, Cursor, Event, OccasionRow, RegistrationRow
 from handoff.ledger.schema.surveys import AnswerRow, Asking
 from handoff.ledger.schema.webhooks import Delivery, WebhookCount
@@ -32,7 +33,9 @@ __all__ = [
     "Lane",
     "Notice",
     "OccasionRow",
+    "OptIn",
     "RegistrationRow",
+    "Reset",
     "RuleVersion",
     "SCHEMA",
     "SigningKey",

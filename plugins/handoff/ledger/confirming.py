@@ -1,0 +1,66 @@
+"""What a person's click on *confirm* does to the ledger: the second half of a double opt-in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from handoff.consent import Subject
+from handoff.ledger import consents, suppressions
+from handoff.ledger.consents import Entry
+from handoff.ledger.opt_ins import OptedIn
+from handoff.ledger.storable import storable
+
+LIFTED_BECAUSE = "double opt-in"
+LONGEST_USER_AGENT = 500
+
+# The contact first, as whoever erases does: after that there is nothing left to confirm.
+LOCK_CONTACT = text("SELECT FROM handoff.contacts WHERE id = :contact_id AND NOT erased FOR SHARE")
+CONFIRM = text("""
+    UPDATE handoff.opt_ins AS opt_in SET confirmed_at = clock_timestamp(), ip = :ip, user_agent = :user_agent,
+        message_id = COALESCE(effect.proof ->> 'message_id', '')
+    FROM handoff.effects AS effect
+    WHERE opt_in.effect_id = :effect_id AND effect.id = opt_in.effect_id
+      AND opt_in.confirmed_at IS NULL AND opt_in.expires_at > clock_timestamp()
+    RETURNING opt_in.*
+""")
+
+
+async def confirm(connection: AsyncConnection, asked: OptedIn, *, ip: str, user_agent: str) -> bool:
+    """Note that the person agrees, once, with the proof of it; older suppressions of the channel are lifted.
+
+    :param connection: in a transaction that is committed afterwards.
+    :param ip: from where the button was pressed, like ``user_agent``.
+    :returns: ``False`` when that was done before, the link has expired, or the person was erased.
+    """
+    if (await connection.execute(LOCK_CONTACT, {"contact_id": asked.contact_id})).first() is None:
+        return False
+    given = {"effect_id": asked.effect_id, "ip": storable(ip), "user_agent": storable(user_agent[:LONGEST_USER_AGENT])}
+    row = (await connection.execute(CONFIRM, given)).mappings().one_or_none()
+    if row is None:
+        return False
+    await consents.add(connection, [_entry(row)])
+    await suppressions.lift(
+        connection, row["contact_key"], LIFTED_BECAUSE, channel=row["channel"], before=row["confirmed_at"]
+    )
+    return True
+
+
+def _entry(row: RowMapping) -> Entry:
+    evidence = {
+        "effect_key": row["effect_key"], "signed_up_at": _written(row["signed_up_at"]),
+        "mail_sent_at": _written(row["mail_sent_at"]), "message_id": row["message_id"],
+        "reminder_sent_at": _written(row["reminder_sent_at"]), "source": row["source"],
+        "account": row["account"], "occasion": row["occasion_key"],
+    }  # fmt: skip
+    return Entry(
+        Subject(row["contact_key"], row["channel"], row["purpose"]), "confirmed", row["confirmed_at"], row["wording"],
+        f"double opt-in: {row['source']} {row['account']} {row['occasion_key']}", row["ip"], row["user_agent"],
+        {name: value for name, value in evidence.items() if value},
+    )  # fmt: skip
+
+
+def _written(at: datetime | None) -> str:
+    return at.isoformat(timespec="seconds") if at else ""

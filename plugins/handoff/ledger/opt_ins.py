@@ -1,0 +1,163 @@
+"""Confirmation mails (double opt-in): whether one may go out, and what its link confirms.
+
+A confirmation mail is no advertising, but nobody who said no after signing up gets one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from handoff.consent import Subject, refusal
+from handoff.ledger import consents
+from handoff.ledger.consents import wording_hash
+from handoff.ledger.lanes import OpenEffect
+from handoff.ledger.storable import storable
+from handoff.occasion import BY_HAND
+from handoff.steps import OptIn
+from handoff.target import Call
+
+NOTHING_TO_REMIND_OF = "nothing_to_remind_of"
+
+# Of several entries of one person the newest is the sign-up. Whom a person named by hand did not sign up.
+SIGN_UP = text("""
+    SELECT contact.id AS contact_id, contact.key AS contact_key, occasion.source, occasion.account, occasion.key,
+        COALESCE(entry.registered_at, batch.due_at) AS at,
+        CASE WHEN occasion.source <> :by_hand THEN entry.registered_at END AS own_at
+    FROM handoff.handoffs AS handoff
+    JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
+    JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
+    LEFT JOIN LATERAL (
+        SELECT max(registered_at) AS registered_at FROM handoff.registrations
+        WHERE occasion_id = occasion.id AND contact_id = contact.id
+    ) AS entry ON true
+    WHERE handoff.id = :handoff_id
+""")
+# An opt-in by e-mail lifts nothing of "all", so it is of no use to ask for one; see docs/decisions/0018.
+NO_SINCE = text("""
+    SELECT EXISTS (SELECT FROM handoff.suppressions
+        WHERE contact_key = :contact_key AND lifted_at IS NULL AND (channel = 'all' OR channel = :channel
+            AND (reason = 'erased' OR CAST(:own_at AS timestamptz) IS NULL OR at >= :own_at))) AS suppressed,
+      EXISTS (SELECT FROM handoff.consents
+        WHERE contact_key = :contact_key AND channel = :channel AND purpose = :purpose AND what = :said
+          AND (CAST(:own_at AS timestamptz) IS NULL OR at >= :own_at)) AS refused
+""")
+NOTE = text("""
+    INSERT INTO handoff.opt_ins (effect_id, effect_key, contact_id, contact_key, purpose, channel, wording,
+        wording_hash, language, source, account, occasion_key, signed_up_at, mail_sent_at, expires_at)
+    SELECT :effect_id, :effect_key, :contact_id, :contact_key, :purpose, :channel, :wording, :wording_hash,
+        :language, :source, :account, :occasion_key, :signed_up_at, moment.now,
+        moment.now + make_interval(days => :days)
+    FROM (SELECT clock_timestamp() AS now) AS moment
+    ON CONFLICT (effect_id) DO UPDATE SET mail_sent_at = EXCLUDED.mail_sent_at, expires_at = EXCLUDED.expires_at,
+        wording = EXCLUDED.wording, wording_hash = EXCLUDED.wording_hash, language = EXCLUDED.language
+    WHERE opt_ins.confirmed_at IS NULL
+""")
+# Only a mail that certainly went out is followed by a reminder, and by one.
+REMIND = text("""
+    WITH asked AS (
+        SELECT opt_in.effect_id FROM handoff.opt_ins AS opt_in
+        JOIN handoff.effects AS effect ON effect.id = opt_in.effect_id
+        WHERE opt_in.contact_key = :contact_key AND opt_in.channel = :channel AND opt_in.purpose = :purpose
+          AND opt_in.wording_hash = :wording_hash AND opt_in.confirmed_at IS NULL
+          AND opt_in.expires_at > clock_timestamp() AND effect.state = 'confirmed'
+          AND (opt_in.reminder_key IS NULL OR opt_in.reminder_key = :effect_key)
+        ORDER BY opt_in.reminder_key IS NULL, opt_in.mail_sent_at DESC, opt_in.effect_id DESC LIMIT 1
+        FOR NO KEY UPDATE OF opt_in
+    )
+    UPDATE handoff.opt_ins AS opt_in SET reminder_key = :effect_key, reminder_sent_at = clock_timestamp()
+    FROM asked WHERE opt_in.effect_id = asked.effect_id AND opt_in.confirmed_at IS NULL
+      AND (opt_in.reminder_key IS NULL OR opt_in.reminder_key = :effect_key)
+""")
+FIND = text("""
+    SELECT opt_in.effect_id, opt_in.contact_id, opt_in.contact_key, opt_in.purpose, opt_in.channel, opt_in.wording,
+        opt_in.language, opt_in.confirmed_at, opt_in.expires_at <= clock_timestamp() AS expired
+    FROM handoff.opt_ins AS opt_in JOIN handoff.contacts AS contact ON contact.id = opt_in.contact_id
+    WHERE (opt_in.effect_key = :effect_key OR opt_in.reminder_key = :effect_key) AND NOT contact.erased
+""")
+FORGET = text("DELETE FROM handoff.opt_ins WHERE contact_key = :contact_key")
+
+
+@dataclass(frozen=True, slots=True)
+class OptedIn:
+    """One confirmation mail, as its page needs it.
+
+    :param language: ``"de"`` or ``"en"``, the one that was asked in.
+    :param confirmed_at: aware; ``None`` as long as the button was not pressed.
+    """
+
+    effect_id: int
+    contact_id: int
+    contact_key: str
+    purpose: str
+    channel: str
+    wording: str
+    language: str
+    confirmed_at: datetime | None
+    expired: bool
+
+
+async def opt_in_refusal(engine: AsyncEngine, effect: OpenEffect, call: Call) -> str | None:
+    """Return why a confirmation mail must not go out, as a reason; if it may, note that it goes out now.
+
+    Of other steps nothing is asked and nothing noted. Asked again for the same effect it notes the later time.
+
+    :param effect: about to go out with this ``call``.
+    """
+    step = call.step
+    if not isinstance(step, OptIn):
+        return None
+    async with engine.begin() as connection:
+        given = {"handoff_id": effect.handoff_id, "by_hand": BY_HAND}
+        sign_up = (await connection.execute(SIGN_UP, given)).one()
+        subject = Subject(sign_up.contact_key, step.channel, step.purpose)
+        if said_no := await _said_no(connection, subject, sign_up.own_at):
+            return said_no
+        noted = {
+            "effect_key": call.key, "contact_key": subject.contact_key, "purpose": subject.purpose,
+            "channel": subject.channel, "wording_hash": wording_hash(storable(step.wording)),
+        }  # fmt: skip
+        if step.reminder:
+            reminded = (await connection.execute(REMIND, noted)).rowcount
+            return None if reminded else NOTHING_TO_REMIND_OF
+        own = call.contact.language or call.rule.language
+        rest = {
+            "effect_id": effect.id, "contact_id": sign_up.contact_id, "wording": storable(step.wording),
+            "language": own if step.language == "contact" else step.language, "source": sign_up.source,
+            "account": sign_up.account, "occasion_key": sign_up.key, "signed_up_at": sign_up.at,
+            "days": step.expires_days,
+        }  # fmt: skip
+        await connection.execute(NOTE, noted | rest)
+        return None
+
+
+async def _said_no(connection: AsyncConnection, subject: Subject, own_at: datetime | None) -> str | None:
+    """Return why nothing is to be asked: it was answered already, by a yes, or by a no after the sign-up."""
+    standing = (await consents.standings(connection, [subject]))[subject]
+    if refusal("consent", standing) is None:
+        return "already_consented"
+    given = {
+        "contact_key": subject.contact_key, "channel": subject.channel, "purpose": subject.purpose, "own_at": own_at,
+        "said": standing.said if standing.said in {"withdrawn", "objected"} else "",
+    }  # fmt: skip
+    since = (await connection.execute(NO_SINCE, given)).one()
+    if since.suppressed:
+        return "suppressed"
+    if since.refused:
+        return "objected" if standing.said == "objected" else "consent_withdrawn"
+    return None
+
+
+async def by_effect_key(connection: AsyncConnection, effect_key: str) -> OptedIn | None:
+    """Return what a mail, or its reminder, asks to confirm; ``None`` when none did or the person was erased."""
+    row = (await connection.execute(FIND, {"effect_key": effect_key})).one_or_none()
+    return OptedIn(*row) if row else None
+
+
+async def forget(connection: AsyncConnection, contact_key: str) -> int:
+    """Remove who was asked to confirm what; what was confirmed is in the consent log. Returns how many there were."""
+    return (await connection.execute(FORGET, {"contact_key": contact_key})).rowcount

@@ -1,0 +1,20 @@
+"""What a confirmation mail (double opt-in) shows beside what every mail may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handoff.links import Links
+from handoff.steps import OptIn
+from handoff.survey_mail import SAMPLE
+
+
+def opt_in_variables(step: OptIn, links: Links = SAMPLE, effect_key: str = "sample") -> dict[str, Any]:
+    """Return ``confirm_url``, the page with the button; ``wording``, what is agreed to; ``expires_days``; ``reminder``.
+
+    :param effect_key: the mail's effect; both defaults are a sample.
+    """
+    return {
+        "confirm_url": links.opt_in(effect_key), "wording": step.wording, "expires_days": step.expires_days,
+        "reminder": step.reminder,
+    }  # fmt: skip
