@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,7 +27,7 @@ from launch.stack import PARTS, Stack
 
 SOON, PEOPLE = 25.0, 60
 QUIET_SECONDS, START_SECONDS = 240.0, 120.0
-VICTIMS = ("worker", "postgres", *PARTS)
+VICTIMS = ("airflow", "worker", "postgres", *PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ def _order(stack: Stack, path: str, **body: Any) -> None:
 
 def _kill(stack: Stack, part: str) -> None:
     """Kill a part with all its processes; it is started again at once, except the workers of a killed task."""
+    if part == "airflow":
+        kill_airflow(stack)
+        stack.start_airflow()
+        _wait_until(lambda: all((stack.settings.pids / one).exists() for one in PARTS), "Airflow did not start again")
+        return
     if part == "postgres":
         victims = _tree(stack.pids.get("postgres"))
     elif part == "worker":
@@ -116,10 +122,31 @@ def _kill(stack: Stack, part: str) -> None:
 
 def _start_postgres(stack: Stack) -> None:
     """Start the server again; one attempt is given ten seconds, which a busy machine may exceed."""
-    command, deadline = postgres.command(stack.settings.database), time.monotonic() + START_SECONDS
-    while subprocess.run(command, cwd=CHECKOUT, env=stack.environment, capture_output=True, check=False).returncode:
+    command = postgres.command(stack.settings.database)
+
+    def started() -> bool:
+        run = subprocess.run(command, cwd=CHECKOUT, env=stack.environment, capture_output=True, check=False)
+        return run.returncode == 0
+
+    _wait_until(started, "PostgreSQL did not start again")
+
+
+def kill_airflow(stack: Stack) -> None:
+    """Kill Airflow with all its parts and tasks at once, as when its machine loses power; the database stays."""
+    pids = stack.pids
+    victims = processes.members(pids[name] for name in ("airflow", *PARTS) if name in pids)
+    for victim in victims:
+        with suppress(psutil.NoSuchProcess):
+            victim.kill()
+    psutil.wait_procs(victims, timeout=15)
+
+
+def _wait_until(done: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not done():
         if time.monotonic() > deadline:
-            raise TimeoutError("PostgreSQL did not start again")
+            raise TimeoutError(otherwise)
+        time.sleep(0.2)
 
 
 def _tree(pid: int | None) -> list[psutil.Process]:

@@ -101,6 +101,10 @@ STORIES: dict[str, Story] = {
         [AT_END], _people(8), _rule(["ac"]), latency=0.5,
         blows=(Blow(0.25, "kill", 1, END), Blow(END + 0.25, "suspend", 0, 4.5)), reports=(Report(END + 6.0, "d0", 0),),
     ),  # fmt: skip
+    "asleep and in a hurry": _story(
+        [AT_END], _people(20), _rule(["ac"]), limit=4,
+        blows=(Blow(0.25, "kill", 1, END), Blow(END + 0.75, "suspend", 0, 4.5)), reports=(Report(END + 8.0, "d0", 0),),
+    ),  # fmt: skip
     "cancelled unheard": _story(
         [AT_END, Plan(1.0, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"]),
         dropped=((0.75, 6.0),),

@@ -45,7 +45,7 @@ OPEN = """
     JOIN handoff.lanes AS lane ON lane.id = effect.lane_id
     WHERE effect.state IN ('planned', 'sending', 'unknown') AND lane.held IS NULL
       AND (lane.ready_at IS NULL OR lane.ready_at < to_timestamp(%(horizon)s))
-      AND NOT EXISTS (SELECT FROM handoff.freezes AS freeze WHERE freeze.scope = lane.rests)
+      AND NOT EXISTS (SELECT FROM handoff.freezes AS frozen WHERE frozen.scope = lane.rests)
     UNION ALL
     SELECT 'a lane is not given back' FROM handoff.lanes WHERE leased_until > clock_timestamp()
     UNION ALL

@@ -121,7 +121,8 @@ class Judge:
                 self._cases.append(Case(rule, date, batch, basis, tuple(audience(rule, date, basis))))
             return
         first = possible[0]
-        if self._calm and not first.plan.cancelled and first.due + CLEAR < first.until and first.due < FAR:
+        since = max(first.due, first.plan.since)
+        if self._calm and not first.plan.cancelled and since + CLEAR < first.until and first.due < FAR:
             deadline = first.due + rule.late_minutes * 60
             if not (state == "held" and deadline < batch["judged_at"] - zero + AIR):
                 yield Broken(6, f"{name}: was due undisturbed at {first.due}, and is {state} ({batch['reason']})")
@@ -174,7 +175,7 @@ class Judge:
             "confirmed": not case.rule.barred, "refused": person.poison or (step == "mail" and self._mails_refused),
             "skipped": person.poison or late or changed or self._after_another(row, rows, "refused")
             or case.rule.barred == "no consent",
-            "held": doubtful or late or changed or self._after_another(row, rows, "held"), 
+            "held": doubtful or late or changed or self._after_another(row, rows, "held"),
             "planned": bool(stopped) or case.rule.barred in {"closed", "frozen"},
         }.get(row["state"], False)  # fmt: skip
         if not fine:

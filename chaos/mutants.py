@@ -98,6 +98,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "if not _fresh.get()():", "if False:", "asleep between two calls",
     ),
     _one(
+        "who lost a lane is told that it is still theirs", "delivery/worker.py",
+        "return recent and self._leased.get(lane.id) is lane", "return recent", "asleep and in a hurry",
+    ),
+    _one(
         "not judged again after a long wait for the turn", LANE_RUN,
         "await self._desk.look_again(effect)\n            await self._judge_again(effect)\n", "pass\n",
         "late on the way",
@@ -204,7 +208,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "one doubt stops everybody in a strict lane", LANE_RUN, 'if ended.state == "held" and not self._lane.strict:',
         'if ended.state == "held":', "doubt in a strict lane",
     ),
-    _one("consent not asked", LANE_RUN, "if ground.refusal is not None:", "if False:", "never agreed"),
+    _one(
+        "consent not asked", "delivery/consents.py", "return Ground(refusal(basis, standing), use)",
+        "return Ground(None, use)", "never agreed",
+    ),
     _one(
         "sending window ignored", "permission.py", "return Go() if opens <= now else Wait(opens)", "return Go()",
         "closed",

@@ -23,7 +23,7 @@ import requests
 
 from chaos.evidence import Evidence, read_ledger, still_open
 from chaos.story import Blow, Fault, Story
-from chaos.world import World
+from chaos.world import ACCOUNTS, World
 from launch import postgres, processes
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -99,7 +99,8 @@ class Stage:
                 connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)".encode())
 
     def _freeze(self, story: Story) -> None:
-        frozen = [(f"rule:{rule.id}",) for rule in story.rules if rule.barred == "frozen"]
+        targets = {step for rule in story.rules if rule.barred == "frozen" for step in rule.steps}
+        frozen = sorted({(f"account:{ACCOUNTS[target]}",) for target in targets})
         url = self._ledger(self._name).replace("+psycopg", "")
         with psycopg.connect(url) as connection, connection.cursor() as cursor:
             cursor.executemany("INSERT INTO handoff.freezes (scope, reason) VALUES (%s, 'by the story')", frozen)

@@ -70,7 +70,7 @@ class RuleLine:
 
     :param minutes: from the anchor; negative: before it. :param late_minutes: the rule's ``late_after``.
     :param barred: why nothing of it may go out: it is advertising to people who never agreed, its window opens on
-        another day, or a person froze it.
+        another day, or a person froze its targets.
     """
 
     id: str

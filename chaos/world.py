@@ -14,6 +14,10 @@ from sandbox import credentials
 BERLIN = ZoneInfo("Europe/Berlin")
 TEMPLATES = ("webinar_attended", "webinar_missed", "pitch_seen", "pitch_missed")
 BLOCKED = "blocked.example"
+ACCOUNTS: dict[Target, str] = {
+    "kt": "klicktipp_default", "kt_tag": "klicktipp_default", "ac": "activecampaign_default", "mail": "smtp_default",
+}  # fmt: skip
+"""The connection of each kind of step."""
 
 
 class World:

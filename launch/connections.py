@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from launch.settings import HOST, INSIGHTLY_WEBHOOK, Settings, kept_secrets
+from launch.settings import ETERMIN_WEBHOOK, HOST, INSIGHTLY_WEBHOOK, Settings, kept_secrets
 from sandbox import credentials
 
 SENDER = "Webinar-Team <webinar@example.org>"
+QUENTN_STATUSES = {"unknown": 1, "single": 4, "double": 5, "temporary": 6}
+"""The numbers of ``mail_status`` in the sandbox."""
 DESCRIPTION = "Set by make run to its sandbox; the next make run sets it again."
 
 
@@ -52,6 +54,19 @@ def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:
         _connection(
             "callexa_default", "callexa", {"timeout": 5, "poll_minutes": 1, "settling_seconds": 1},
             host=f"{sandbox}/callexa", login=credentials.CALLEXA_LOGIN, password=credentials.CALLEXA_APIKEY,
+        ),
+        _connection(
+            "etermin_default", "etermin",
+            {"timeout": 5, "timezone": "W. Europe Standard Time", "poll_minutes": 1,
+             "webhook_secrets": kept_secrets(settings.run)[ETERMIN_WEBHOOK]},
+            host=f"{sandbox}/etermin",
+            login=credentials.ETERMIN_PUBLICKEY, password=credentials.ETERMIN_PRIVATEKEY,
+        ),
+        _connection(
+            "quentn_default", "quentn",
+            {"timeout": 5, "settling_seconds": 1,
+             **{f"mail_status_{name}": number for name, number in QUENTN_STATUSES.items()}},
+            host=f"{sandbox}/quentn", password=credentials.QUENTN_APIKEY,
         ),
         _connection(
             "smtp_default", "smtp",

@@ -134,6 +134,14 @@ class Stack:
             if started and not (name in pids and processes.alive(pids[name])):
                 raise ComponentDied(f"{name} has ended by itself; the end of its log:\n{self.log_end(name)}")
 
+    def start_airflow(self) -> None:
+        """Start Airflow, also in place of one that was killed with all its parts; it is up when it is healthy."""
+        for part in PARTS:
+            (self.settings.pids / part).unlink(missing_ok=True)
+            self._components.pop(part, None)
+        self._alone.clear()
+        self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"])
+
     def start_part(self, name: str) -> None:
         """Start a part of Airflow again that has died, e.g. ``triggerer``."""
         self._launch(name, [str(self.settings.run / "bin" / "airflow"), name])
@@ -162,7 +170,7 @@ class Stack:
         described = json.dumps(connections(self.settings, socket_folder))
         self._complete("prepare", [sys.executable, "-m", "launch.prepare"], described)
         self._progress("the databases are migrated, the connections point at the sandbox")
-        self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"])
+        self.start_airflow()
         if notices.customers(self.scenario):
             file = notices.write_notices(self.scenario, self.settings.run / "notices.csv")
             self._complete("notices", notices.command(file, self.ledger_url))

@@ -19,6 +19,7 @@ from handoff.steps import (
     KlickTippContact,
     KlickTippTag,
     KlickTippUntag,
+    OptIn,
     Survey,
 )
 from hooks.protocols.insightly_steps import Mark
@@ -49,7 +50,7 @@ def traces(step: AnyStep, key: str, occasion: Occasion) -> Iterator[Trace]:
             yield "activecampaign", "untag", step.tag
         case ActiveCampaignList():
             yield "activecampaign", "list", step.list
-        case Email() | Survey():
+        case Email() | Survey() | OptIn():
             yield "email", "mail", key
         case CallexaRecipient():
             yield "callexa", "recipient", ""

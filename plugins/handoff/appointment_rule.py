@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from handoff.appointments import event_of
+from handoff.appointments import ANNOUNCED, event_of
 from handoff.audience import Judgement, listed
 from handoff.occasion import Occasion
 from handoff.registration import Registration
@@ -38,8 +38,11 @@ class AppointmentRule(Rule):
     def selects(self, occasion: Occasion) -> bool:
         """Whether it is what happened to an appointment, in one of the calendars, that the rule waits for.
 
-        Its facts are ``event``, ``calendar`` (id) and ``calendar_name``.
+        Its facts are ``event``, ``calendar`` (id) and ``calendar_name``. One that was only announced, without a word
+        of the newsletter box, is waited for as soon as it is read.
         """
+        if self.newsletter_only and ANNOUNCED in occasion.facts and "newsletter" not in occasion.facts:
+            return False
         named = {_plain(occasion.facts.get(name)) for name in ("calendar", "calendar_name")} - {""}
         return event_of(occasion) == EVENT_OF[self.when.anchor] and (
             not self.calendars or not named.isdisjoint(map(_plain, self.calendars))

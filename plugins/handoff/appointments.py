@@ -31,6 +31,8 @@ COMPARED = ("calendar", "service", "confirmed", "sequence")
 """Facts that make an edit, besides start and end, where both reports name them."""
 GLIMPSED = "glimpsed"
 """Fact of an appointment that was found changed by a last look, which nobody was told of yet."""
+ANNOUNCED = "announced"
+"""Fact of an appointment of which only a message is known; it may use other words than the source's own list."""
 TITLE = "Appointment (Termin)"
 
 
@@ -108,7 +110,8 @@ def announced(appointment: Appointment, account: Account) -> Occasion:
     It counts as older than the booking, so that it never overwrites what was read of the appointment.
     """
     booked = appointment.booked_at
-    return _occasion(appointment, account, booked.timestamp() - BEFORE_BOOKING if booked else UNTIMED, {})
+    told = _occasion(appointment, account, booked.timestamp() - BEFORE_BOOKING if booked else UNTIMED, {})
+    return replace(told, facts=told.facts | {ANNOUNCED: True})
 
 
 def read(appointment: Appointment, known: Occasion | None, account: Account, read_at: datetime) -> Iterator[Occasion]:
@@ -231,7 +234,7 @@ def _happening(event: Event, occasion: Occasion, number: int, at: datetime) -> O
 def _edited(found: Occasion, known: Occasion) -> bool:
     moved = any(found.anchors[name] != known.anchors[name] for name in ("start", "end") if name in known.anchors)
     both = [name for name in COMPARED if name in known.facts and name in found.facts]
-    return moved or any(found.facts[name] != known.facts[name] for name in both)
+    return moved or ANNOUNCED not in known.facts and any(found.facts[name] != known.facts[name] for name in both)
 
 
 def _number(known: Occasion) -> int:

@@ -20,8 +20,11 @@ from handoff.steps import Email, OptIn, Step, Survey
 from handoff.survey_mail import survey_variables
 from handoff.template_check import AnyFact, check_text
 
-CheckMessage = Callable[[str, tuple[str, ...], Step | None, "Shown"], list[str]]
+CheckMessage = Callable[[str, tuple[str, ...], type[Step], "Shown"], list[str]]
 CheckText = Callable[[str, "Shown"], list[str]]
+
+OWN: dict[type[Step], Callable[[], dict[str, Any]]] = {Survey: survey_variables, OptIn: opt_in_variables}
+"""Samples of what only the mails of a kind may use."""
 
 
 class Shown(NamedTuple):
@@ -74,13 +77,9 @@ def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) ->
 
 
 def _check_message(
-    templates: Templates, name: str, languages: tuple[str, ...], own: Step | None, shown: Shown
+    templates: Templates, name: str, languages: tuple[str, ...], kind: type[Step], shown: Shown
 ) -> list[str]:
-    given = shown.given()
-    if isinstance(own, Survey):
-        given |= survey_variables()
-    if isinstance(own, OptIn):
-        given |= opt_in_variables(own)
+    given = shown.given() | OWN.get(kind, dict)()
     return templates.check(name, languages, given, shown.anchors)
 
 
@@ -91,8 +90,7 @@ def _check_text(template: str, shown: Shown) -> list[str]:
 def _step_problems(step: Step, shown: Shown, message: CheckMessage, small: CheckText) -> Iterable[tuple[Location, str]]:
     if isinstance(step, Email | Survey | OptIn):
         languages = ("de", "en") if step.language == "contact" else (step.language,)
-        own = None if isinstance(step, Email) else step
-        words_of = message(step.template, languages, own, shown)
+        words_of = message(step.template, languages, type(step), shown)
         yield from ((("template",), words) for words in words_of)
     for name in step.rendered:
         given: str | dict[str, str] = getattr(step, name, "")

@@ -8,11 +8,13 @@ from handoff.links import Links
 from handoff.steps import OptIn
 from handoff.survey_mail import SAMPLE
 
+ASKED = OptIn.model_validate({"step": "opt_in", "wording": "I agree."})
 
-def opt_in_variables(step: OptIn, links: Links = SAMPLE, effect_key: str = "sample") -> dict[str, Any]:
+
+def opt_in_variables(step: OptIn = ASKED, links: Links = SAMPLE, effect_key: str = "sample") -> dict[str, Any]:
     """Return ``confirm_url``, the page with the button; ``wording``, what is agreed to; ``expires_days``; ``reminder``.
 
-    :param effect_key: the mail's effect; both defaults are a sample.
+    :param effect_key: the mail's effect; all defaults are samples.
     """
     return {
         "confirm_url": links.opt_in(effect_key), "wording": step.wording, "expires_days": step.expires_days,

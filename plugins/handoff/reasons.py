@@ -42,8 +42,8 @@ WORDS = {
     "no_objection_notice": "was not told, when the address was collected, of the right to object (kein Hinweis auf "
     "das Widerspruchsrecht)",
     "already_consented": "has agreed already (Einwilligung liegt vor)",
-    "nothing_to_remind_of": "there is no confirmation mail to remind of: none went out, it was confirmed, it has expired, "
-    "or there was a reminder",
+    "nothing_to_remind_of": "there is no confirmation mail to remind of: none went out, it was confirmed, it has "
+    "expired, or there was a reminder",
     "already_handed_over": "the rule had handed this contact over before and does not do so again",
     "not_kept": "the address was removed when its retention period ended, and the source lists the entry no more",
 }

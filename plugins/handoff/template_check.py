@@ -77,6 +77,8 @@ def _unknown_attributes(tree: nodes.Template, variables: Variables) -> Iterator[
     for node in tree.find_all(nodes.Getattr):
         if not isinstance(node.node, nodes.Name) or node.node.name not in variables:
             continue
+        if isinstance(variables[node.node.name], AnyFact):
+            continue
         known = [name for name in dir(variables[node.node.name]) if not name.startswith("_")]
         if node.attr not in known:
             wrong = f"{node.node.name}.{node.attr}"

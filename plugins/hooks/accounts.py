@@ -20,13 +20,15 @@ from handoff.source import Source
 from handoff.target import Target
 from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.callexa_target import CallexaTarget
+from hooks.etermin_source import SOURCE as ETERMIN
+from hooks.etermin_source import ETerminSource
 from hooks.insightly_source import SOURCE as INSIGHTLY
 from hooks.insightly_source import InsightlySource
 from hooks.insightly_target import InsightlyTarget
 from hooks.klicktipp_target import KlickTippTarget
 from hooks.mail_target import MailTarget
 from hooks.quentn_target import QuentnTarget
-from hooks.source_rules import asked_tags, rules_of
+from hooks.source_rules import asked_tags, asks_newsletter, rules_of
 from hooks.transport import Throttle
 from hooks.webinaris_source import WebinarisSource
 
@@ -105,4 +107,7 @@ async def open_source(source: str, conn_id: str, engine: AsyncEngine) -> Source:
     connection = await connection_of(conn_id)
     if source == INSIGHTLY:
         return InsightlySource.from_connection(conn_id, connection, engine, asked_tags(rules_of(source, conn_id)))
+    if source == ETERMIN:
+        newsletter = asks_newsletter(rules_of(source, conn_id))
+        return ETerminSource.from_connection(conn_id, connection, engine, newsletter=newsletter)
     return WebinarisSource.from_connection(conn_id, connection)

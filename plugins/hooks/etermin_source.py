@@ -17,7 +17,7 @@ from handoff.occasion import Occasion
 from handoff.registration import Registration, Roster
 from handoff.source import Listing
 from hooks.etermin import ETerminClient
-from hooks.etermin_poll import deletions
+from hooks.etermin_poll import deletions, with_newsletter
 from hooks.protocols.etermin_appointments import Appointment
 from hooks.protocols.etermin_times import local_day
 
@@ -41,16 +41,21 @@ async def known_of(connection: AsyncConnection, account: str, keys: list[str]) -
 
 
 class ETerminSource:
-    """One eTermin account (implements :class:`handoff.source.Source`)."""
+    """One eTermin account (implements :class:`handoff.source.Source`).
 
-    def __init__(self, client: ETerminClient, engine: AsyncEngine) -> None:
-        self._client, self._engine = client, engine
+    :param newsletter: some rule asks for the newsletter box: where nothing is known of it, the contact is looked up.
+    """
+
+    def __init__(self, client: ETerminClient, engine: AsyncEngine, *, newsletter: bool = False) -> None:
+        self._client, self._engine, self._newsletter = client, engine, newsletter
         self._account = Account(SOURCE, client.account.conn_id, client.account.zone)
 
     @classmethod
-    def from_connection(cls, conn_id: str, connection: Connection, engine: AsyncEngine) -> Self:
+    def from_connection(
+        cls, conn_id: str, connection: Connection, engine: AsyncEngine, *, newsletter: bool = False
+    ) -> Self:
         """Build the source of a connection. :raises WrongCredentials: it cannot be used."""
-        return cls(ETerminClient.from_connection(conn_id, connection, purposes=LOOKING), engine)
+        return cls(ETerminClient.from_connection(conn_id, connection, purposes=LOOKING), engine, newsletter=newsletter)
 
     async def occasions(self, since: datetime) -> Listing:
         """Return the appointments from the day of ``since`` (aware) up to two years ahead, and what was deleted lately.
@@ -69,14 +74,14 @@ class ETerminSource:
         keys = sorted({*listed, *(one.appointment.id for one in told_gone)})
         async with self._engine.connect() as connection:
             known = await known_of(connection, self._account.conn_id, keys)
-        found = [
-            occasion
-            for one in alive.appointments
-            for occasion in read(one, known.get(one.id), self._account, alive.read_at)
-        ]
-        for one in told_gone:
-            before = known.get(one.appointment.id)
-            found += deleted(one.appointment, before, self._account, gone.read_at, one.deleted_at)
+        found = list[Occasion]()
+        for one in alive.appointments:
+            before = known.get(one.id)
+            told = await with_newsletter(self._client, one, before) if self._newsletter else one
+            found += read(told, before, self._account, alive.read_at)
+        for deletion in told_gone:
+            before = known.get(deletion.appointment.id)
+            found += deleted(deletion.appointment, before, self._account, gone.read_at, deletion.deleted_at)
         return Listing(tuple(found), complete=not problems)
 
     async def occasion(self, known: Occasion) -> Occasion | None:
@@ -98,7 +103,7 @@ class ETerminSource:
     async def roster(self, known: Occasion, since: datetime | None) -> Roster:
         """Return the one who booked; ``since`` does not matter. Of a deleted appointment, who had booked it.
 
-        Among the details are ``notes``, the remarks (Bemerkungen) made at booking, where there are any.
+        Among the details are ``notes``, the remarks (Bemerkungen) made at booking; empty where there are none.
 
         :raises TargetError: it cannot be read now.
         """
@@ -109,7 +114,7 @@ class ETerminSource:
         entry = Registration(
             found.id, customer.email, booked or min(read_at, *known.anchors.values()), customer.first_name,
             customer.last_name, customer.phone, customer.language,
-            details={"notes": found.notes} if found.notes else {},
+            details={"notes": found.notes},
         )  # fmt: skip
         return Roster(read_at, read_at, (entry,))
 

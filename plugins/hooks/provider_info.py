@@ -272,7 +272,9 @@ ETERMIN: Form = {
         "timeout": TIMEOUT,
         "requests_per_second": rate(5, "Over all workers. eTermin documents no limit; 5 is a careful choice."),
         "requests_per_day": per_day("eTermin documents none. Polling has nine tenths of them."),
-        "webhook_secrets": webhook_secrets("For the Web Push: in its URL, its HTTP header or its secret hash."),
+        "webhook_secrets": webhook_secrets(
+            "For the Web Push: in its URL, its HTTP header X-Webhook-Secret or its secret key hash."
+        ),
         "poll_minutes": {**POLL_MINUTES, "schema": {**POLL_MINUTES["schema"], "default": 5}},
     },
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from handoff.appointment_rule import AppointmentRule
 from handoff.closings import plain
 from handoff.home import rules_folder
 from handoff.insightly_rule import InsightlyRule
@@ -40,3 +41,8 @@ def asked_tags(rules: Iterable[Rule]) -> frozenset[str]:
     """Return the tags that rules ask about, in plain form."""
     asking = [rule for rule in rules if isinstance(rule, InsightlyRule)]
     return frozenset(plain(tag) for rule in asking for tag in (rule.tag, rule.without_tag) if tag)
+
+
+def asks_newsletter(rules: Iterable[Rule]) -> bool:
+    """Return whether some rule asks for the newsletter box of appointments."""
+    return any(isinstance(rule, AppointmentRule) and rule.newsletter_only for rule in rules)

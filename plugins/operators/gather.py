@@ -16,7 +16,7 @@ from handoff.delivery.by_hand import hand_over
 from handoff.delivery.looking_ahead import look, start_early
 from handoff.delivery.moment import first_look
 from handoff.errors import HandoffError
-from handoff.ledger import batches, bells
+from handoff.ledger import batches, bells, resets
 from handoff.ledger.batches import WaitingBatch
 from handoff.recipients import UnusableLine, recipients
 from handoff.rule import Rule
@@ -78,7 +78,17 @@ class GatherOperator(RuleOperator):
         params, now = context["params"], datetime.now(UTC)
         anchors = {name: _moment_given(params, f"occasion_{name}", now) for name in rule.anchors}
         people, key = _people(params), f"{rule.id}/{context['run_id']}"
+        if params.get("reset"):
+            await _reset(engine, rule, people, context)
         await hand_over(engine, rule, key=key, people=people, title=params["occasion_title"], anchors=anchors)
+
+
+async def _reset(engine: AsyncEngine, rule: Rule, people: list[Contact], context: Context) -> None:
+    """Let the contacts of the form pass through the rule again, at the occasions to come."""
+    keys = [person.key for person in people]
+    by = getattr(context.get("dag_run"), "triggering_user_name", None) or ""
+    async with engine.begin() as connection:
+        await resets.add(connection, keys, rule.id, by=by, because=f"trigger form, run {context['run_id']}")
 
 
 def _people(params: Mapping[str, Any]) -> list[Contact]:

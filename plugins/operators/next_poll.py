@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
+from airflow.sdk import BaseAsyncOperator, Connection
 from airflow.sdk.definitions.context import Context
 
 from handoff.ledger import cursors
-from hooks import callexa, insightly
+from handoff.ledger.quotas import Limits
+from hooks import callexa, etermin, insightly
 from hooks.account import Account, ConnectionValues
 from hooks.accounts import VENDORS, connection_of
 from hooks.last_poll import LastPoll
@@ -21,17 +22,18 @@ POLL_MINUTES = 60.0
 ACCOUNTS: dict[str, Callable[[str, ConnectionValues], Account]] = {
     "insightly": insightly.account_of,
     "callexa": callexa.account_of,
+    "etermin": etermin.account_of,
 }
-"""The polled sources, each a target as well, whose limits hold for both."""
+"""The polled sources."""
 
 
 class NextPollOperator(BaseAsyncOperator):
     """Returns when an account is to be polled again.
 
-    That is so many minutes after the last poll as the connection says (``poll_minutes``, default 60, at least 1), or
-    later when the day's requests would not last; at once when it was never polled.
+    That is so many minutes after the last poll as the connection says (``poll_minutes``, at least 1; default 60, of
+    eTermin 5), or later when the day's requests would not last; at once when it was never polled.
 
-    :param source: ``insightly`` or ``callexa``. :param account: Airflow connection of the source account.
+    :param source: ``insightly``, ``callexa`` or ``etermin``. :param account: Airflow connection of the source account.
     :param requests: how many requests a poll takes.
     :returns: the arguments ``at`` (unix seconds) and ``seen`` of a :class:`sensors.next_poll.NextPollSensor`.
     """
@@ -54,8 +56,15 @@ class NextPollOperator(BaseAsyncOperator):
         """Read the cursor and the connection. :raises WrongCredentials: the connection cannot be used."""
         connection = await connection_of(self.account)
         minutes = ACCOUNTS[self.source](self.account, connection).number("poll_minutes", POLL_MINUTES, 1)
-        pace = pace_of(VENDORS[self.source].limits(self.account, connection).quota) * self.requests
+        pace = pace_of(_limits(self.source, self.account, connection).quota) * self.requests
         async with open_engine(self.ledger_conn_id, connections=1) as engine, engine.connect() as ledger:
             last = LastPoll.parse(await cursors.read(ledger, self.source, self.account))
         at = last.polled_at.timestamp() + max(minutes * 60, pace) if last.polled_at else 0.0
         return {"at": at, "seen": last.heeded}
+
+
+def _limits(source: str, account: str, connection: Connection) -> Limits:
+    """Return what an account allows; of one that is a target as well, the same limits hold for both."""
+    if (target := VENDORS.get(source)) is not None:
+        return target.limits(account, connection)
+    return etermin.limits_of(etermin.account_of(account, connection))

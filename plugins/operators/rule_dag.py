@@ -118,6 +118,14 @@ def _form(rule: Rule) -> dict[str, Param]:
             description_md="One on each line: `Eva Muster <eva@example.org>`, with or without the name.",
             section=one,
         ),
+        "reset": Param(
+            False,
+            type="boolean",
+            title="Reset (zurücksetzen)",
+            description_md="What the rule handed over to these contacts before does not count any more: at the next "
+            "occasion they pass through it again, also where it says `again: never` or so many days.",
+            section=one,
+        ),
         "occasion_title": Param("Test", type="string", title="Occasion (Anlass, z. B. Webinar)", section=one),
         **moments,
     }

@@ -6,13 +6,11 @@ route asks for Airflow's.
 
 from __future__ import annotations
 
-PUBLIC = frozenset(
-    {
-        "/unsubscribe/{token}",
-        "/survey/{token}",
-        "/opt-in/{token}",
-        "/webhooks/{account}",
-        "/webhooks/{account}/{secret}",
-    }
-)
+PUBLIC = frozenset({
+    "/unsubscribe/{token}",
+    "/survey/{token}",
+    "/opt-in/{token}",
+    "/webhooks/{account}",
+    "/webhooks/{account}/{secret}",
+})
 """Paths of routes below ``/handoffs``."""

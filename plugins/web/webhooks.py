@@ -20,7 +20,7 @@ _WORDS: dict[int | str, dict[str, Any]] = {
 }
 _DESCRIBED: dict[str, Any] = {
     "response_class": PlainTextResponse,
-    "responses": {200: {"description": "Stored. Sent again it changes nothing."}, **_WORDS},
+    "responses": {200: {"description": "Stored. Sent again it is not recorded again."}, **_WORDS},
     "openapi_extra": {
         "requestBody": {
             "required": True,

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import requests
 
+from chaos.airflow import kill_airflow
 from launch.laboratory import effects, rule_text, running_airflow, webinar
 from launch.stack import Stack
 
@@ -25,6 +26,15 @@ STEPS = [
     {"step": "klicktipp.tag", "tag": "chaos", "create": True},
     {"step": "activecampaign.tag", "tag": "chaos", "create": True, "bulk": "never"},
 ]
+
+
+@pytest.fixture
+def sending_slowly() -> Iterator[Stack]:
+    """Give an Airflow that needs a minute for a batch, because of the account's limit of 5 calls a second."""
+    steps = [{"step": "activecampaign.tag", "tag": "slow", "create": True, "bulk": "never"}]
+    webinars = [webinar("S", [{"id": "slow", "start": -3600, "end": SOON}], people=150)]
+    with running_airflow({"slow": rule_text("slow", "S", steps=steps)}, webinars) as (stack, _):
+        yield stack
 
 
 @pytest.fixture
@@ -99,3 +109,20 @@ def test_a_batch_of_1000_survives_kills_and_lost_answers(running: tuple[Stack, f
         once = tags(stack, system)
         assert len(once) == COUNT
         assert set(once.values()) == {1}
+
+
+def test_delivery_goes_on_soon_after_a_killed_airflow_is_up_again(sending_slowly: Stack) -> None:
+    stack = sending_slowly
+    wait_until(lambda: sum(tags(stack, "activecampaign").values()) > 10, SOON + 120)
+    kill_airflow(stack)
+    before = len(effects(stack))
+    stack.start_airflow()
+    stack.wait_for(lambda: not stack.api.unhealthy(), "Airflow did not become healthy again")
+    up = time.monotonic()
+    wait_until(lambda: len(effects(stack)) > before, 180)
+    took = time.monotonic() - up
+    print(f"delivery went on {took:.1f} s after Airflow was up again")
+    assert took < 30
+    wait_until(lambda: settled(stack) == {"confirmed": 150}, 300)
+    assert set(tags(stack, "activecampaign").values()) == {1}
+    assert len(tags(stack, "activecampaign")) == 150

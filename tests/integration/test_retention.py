@@ -87,6 +87,10 @@ async def test_everything_older_than_its_period_goes_and_the_counts_stay(ledger:
     async with ledger.begin() as connection:
         assert await certificates.count(connection, 1) == before
     assert source.now
+    # As the source tells it, not as it was aged here.
+    young_again = """UPDATE handoff.occasions SET anchors = (
+        SELECT jsonb_object_agg(key, CAST(value AS timestamptz) + interval '2 days') FROM jsonb_each_text(anchors))"""
+    await change(ledger, young_again)
     assert (await record(ledger, [source.now], [a_rule()])).repeated == 1
 
 

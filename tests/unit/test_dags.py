@@ -21,10 +21,11 @@ from triggers.doorbell import DoorbellTrigger
 
 SHIPPED = {
     "handoff_pitch_missed", "handoff_pitch_seen", "handoff_webinar_attended", "handoff_webinar_missed",
-    "handoff_customer_survey", "handoff_survey_answer_note",
+    "handoff_customer_survey", "handoff_survey_answer_note", "handoff_appointment_booked",
+    "handoff_appointment_reminder",
 }  # fmt: skip
 WATCH, SWEEP = "watch_webinaris", "sweep"
-WATCHED = {WATCH, "watch_insightly"}
+WATCHED = {WATCH, "watch_insightly", "watch_etermin"}
 TASKS = ["gather", "deliver", "settle", "certify"]
 
 
@@ -97,7 +98,7 @@ def test_the_form(project: Path) -> None:
     values = {name: dag.params[name] for name in dag.params}
     assert values == {
         "mode": "due_now", "email": None, "first_name": None, "last_name": None, "language": "de",
-        "recipients": None, "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
+        "recipients": None, "reset": False, "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
     }  # fmt: skip
     form = {name: dag.params.get_param(name) for name in dag.params}
     form["mode"].resolve("one_contact")
@@ -178,6 +179,20 @@ def test_a_rule_for_another_account_gets_a_watcher_for_it(project: Path, home: P
     assert {WATCH, "watch_webinaris_second", "handoff_other"} <= set(parsed(project).dags)
 
 
+def test_every_etermin_account_that_a_rule_names_is_watched(project: Path, home: Path) -> None:
+    folder = home / "include" / "handoffs"
+    text = (folder / "appointment_reminder.yaml").read_text().replace("id: appointment_reminder", "id: other")
+    (folder / "other.yaml").write_text(text.replace("conn_id: etermin_default", "conn_id: etermin_zurich"))
+    bag = parsed(project)
+    assert set(bag.dags) - SHIPPED - WATCHED - {SWEEP} == {"watch_etermin_zurich", "handoff_other"}
+    dag = DagSerialization.from_dict(DagSerialization.to_dict(bag.dags["watch_etermin_zurich"]))
+    downstream = {task.task_id: task.downstream_task_ids for task in dag.tasks}
+    assert downstream == {"next_poll": {"wait_for_poll"}, "wait_for_poll": {"record"}, "record": set()}
+    watching = bag.dags["watch_etermin_zurich"]
+    assert (watching.max_active_runs, watching.catchup) == (1, False)
+    assert watching.get_task("record").etermin_conn_id == watching.get_task("next_poll").account == "etermin_zurich"
+
+
 def test_a_callexa_account_that_a_step_names_is_watched(project: Path, home: Path) -> None:
     folder = home / "include" / "handoffs"
     text = (folder / "customer_survey.yaml").read_text().replace("- step: survey", "- step: callexa.recipient")
@@ -206,5 +221,5 @@ def test_a_hundred_rules_are_parsed_in_three_seconds(project: Path, home: Path) 
     began = time.monotonic()
     bag = parsed(project)
     seconds = time.monotonic() - began
-    assert (len(bag.dags), bag.import_errors) == (105, {})
+    assert (len(bag.dags), bag.import_errors) == (108, {})
     assert seconds < 3

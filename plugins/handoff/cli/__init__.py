@@ -34,6 +34,7 @@ COMMANDS = (
     "consent",
     "suppress",
     "add-recipient",
+    "reset",
     "webhooks",
 )
 """Each is the module of its name, with the command in capitals: ``list.LIST``; ``-`` is ``_`` there."""

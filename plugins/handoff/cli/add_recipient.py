@@ -10,13 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
+from handoff.cli.rules import rule_named
 from handoff.cli.table import as_json
 from handoff.delivery.by_hand import hand_over
 from handoff.errors import HandoffError
-from handoff.home import rules_folder
 from handoff.recipients import recipients
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +33,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    rule = _rule(arguments.rule)
+    rule = rule_named(arguments.rule)
     lines = [*arguments.recipients, *(_lines(arguments.file) if arguments.file else [])]
     people = recipients("\n".join(lines), arguments.language or rule.language)
     if not people:
@@ -53,13 +51,6 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         print("this was done before under the same --key; nothing was added")
     return 0
-
-
-def _rule(rule_id: str) -> Rule:
-    rules = {file.rule.id: file.rule for file in load_folder(rules_folder())[0]}
-    if rule_id not in rules:
-        raise HandoffError(f"there is no valid rule {rule_id!r}; there are: {', '.join(sorted(rules))}")
-    return rules[rule_id]
 
 
 def _lines(file: Path) -> list[str]:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import as_json, moment, table
-from handoff.ledger import explanations, people
+from handoff.ledger import explanations, people, resets
 from handoff.ledger.explanations import Consideration
 from handoff.ledger.people import Person
 from handoff.reasons import end_in_words, in_words
@@ -33,26 +33,28 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    async def read(engine: AsyncEngine) -> tuple[Person | None, list[Consideration]]:
+    async def read(engine: AsyncEngine) -> tuple[Person | None, list[Consideration], list[explanations.Row]]:
         async with engine.connect() as connection:
             person = await people.find(connection, arguments.contact)
             if person is None or person.contact_id is None:
-                return person, []
-            return person, await explanations.considerations(connection, person.contact_id)
+                return person, [], []
+            considered = await explanations.considerations(connection, person.contact_id)
+            return person, considered, await resets.of_contact(connection, person.key)
 
-    person, considered = with_ledger(arguments, read)
+    person, considered, again = with_ledger(arguments, read)
     if arguments.json:
-        print(as_json(_document(person, considered)))
+        print(as_json(_document(person, considered, again)))
     else:
-        print("\n".join(_text(person, considered)))
+        print("\n".join(_text(person, considered, again)))
     return 1 if person is None else 0
 
 
-def _document(person: Person | None, considered: list[Consideration]) -> dict[str, Any]:
+def _document(person: Person | None, considered: list[Consideration], again: list[explanations.Row]) -> dict[str, Any]:
     if person is None:
-        return {"known": False, "contact": None, "rules": []}
+        return {"known": False, "contact": None, "resets": [], "rules": []}
     contact = {"key": person.key, "email": person.email, "erased_at": person.erased_at}
-    return {"known": True, "contact": contact, "rules": list(map(_rule, considered))}
+    rules = list(map(_rule, considered))
+    return {"known": True, "contact": contact, "resets": list(map(dict, again)), "rules": rules}
 
 
 def _rule(one: Consideration) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def _waits_for(effect: explanations.Row) -> str:
     return f"waits until {end_in_words(effect['lane_rests'])} (handoff pending)" if effect["lane_rests"] else ""
 
 
-def _text(person: Person | None, considered: list[Consideration]) -> Iterator[str]:
+def _text(person: Person | None, considered: list[Consideration], again: list[explanations.Row]) -> Iterator[str]:
     if person is None:
         yield "Nothing is known of this person: no source has listed the address (or key)."
         return
@@ -114,6 +116,10 @@ def _text(person: Person | None, considered: list[Consideration]) -> Iterator[st
         yield f"Erased at {moment(person.erased_at)}: only the key is left; nothing is handed over any more."
     if not considered:
         yield "No rule has considered this person."
+    for reset in again:
+        why = f": {reset['because']}" if reset["because"] else ""
+        by = f" by {reset['by']}" if reset["by"] else ""
+        yield f"Reset for {reset['rule']} at {moment(reset['at'])}{by}{why}; handovers before do not count any more."
     for one in considered:
         yield from ("", *_paragraph(one))
 

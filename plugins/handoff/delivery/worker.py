@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -54,7 +55,7 @@ class Worker:
         self._slots = in_flight
         self._journal, self._consents = Journal(engine, owner), Consents(engine)
         self._ready: asyncio.Queue[ClaimedLane] = asyncio.Queue()
-        self._leased: set[int] = set()
+        self._leased: dict[int, ClaimedLane] = {}
         self._renewed_at = time.monotonic()
         self._news, self._room = asyncio.Event(), asyncio.Event()
 
@@ -93,8 +94,9 @@ class Worker:
     async def _slot(self) -> None:
         while True:
             lane = await self._ready.get()
-            await LaneRun(lane, self._desk, self._journal, self._gate, self._consents, self._fresh).run()
-            self._leased.discard(lane.id)
+            fresh = partial(self._fresh, lane)
+            await LaneRun(lane, self._desk, self._journal, self._gate, self._consents, fresh).run()
+            self._forget(lane)
             if self._ready.qsize() <= self._slots // 2:
                 self._room.set()
             if not self._leased:
@@ -139,20 +141,30 @@ class Worker:
             self._renewed_at = began
         await self._gate.meet({effect.rule_id for lane in claimed for effect in lane.effects})
         for lane in claimed:
-            self._leased.add(lane.id)
+            self._leased[lane.id] = lane
             self._ready.put_nowait(lane)
         return len(claimed)
 
-    def _fresh(self) -> bool:
-        return time.monotonic() - self._renewed_at < lanes.LEASE_SECONDS - SAFETY_SECONDS
+    def _fresh(self, lane: ClaimedLane) -> bool:
+        """Tell whether a lane, as it was claimed then, is certainly still this worker's."""
+        recent = time.monotonic() - self._renewed_at < lanes.LEASE_SECONDS - SAFETY_SECONDS
+        return recent and self._leased.get(lane.id) is lane
+
+    def _forget(self, lane: ClaimedLane) -> None:
+        # After a long sleep this very worker may have claimed it anew.
+        if self._leased.get(lane.id) is lane:
+            del self._leased[lane.id]
 
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             if self._leased:
-                began = time.monotonic()
+                began, leased = time.monotonic(), dict(self._leased)
                 async with self._engine.begin() as connection:
-                    await lanes.renew(connection, self._owner, list(self._leased))
+                    kept = await lanes.renew(connection, self._owner, list(leased))
+                for lost in leased.keys() - kept:
+                    # Before the others count as fresh: who slept so long that one was taken must not go on with it.
+                    self._forget(leased[lost])
                 self._renewed_at = began
 
 

@@ -26,7 +26,7 @@ class NewDelivery:
     :param payload: plain JSON data, what is kept of it.
     :param occasions: what the planner is to record because of it.
     :param contact_key: whose data is in it, see :class:`handoff.contact.Contact`; ``None``: nobody's.
-    :param poke: the source is to be polled before its time.
+    :param poke: the source is to be polled before its time, also when this is a repetition.
     :param received_at: aware.
     """
 
@@ -92,7 +92,8 @@ async def store(connection: AsyncConnection, group: Sequence[NewDelivery]) -> li
     new = [(key := (one.account, one.content_hash)) in stored and first[key] is one for one in group]
     counted = Counter((one.account, ACCEPTED if is_new else REPEATED) for one, is_new in zip(group, new, strict=True))
     await webhook_counts.add(connection, counted)
-    news = {(one.source, one.account) for one, is_new in zip(group, new, strict=True) if is_new and one.poke}
+    # Repetitions too: what is moved there, back and there again is told in the same words twice.
+    news = {(one.source, one.account) for one in group if one.poke}
     for source, account in sorted(news):
         await cursors.poke(connection, source, account)
     return new

@@ -98,7 +98,7 @@ RENEW = text("""
         ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE handoff.lanes AS lane SET leased_until = clock_timestamp() + make_interval(secs => :lease)
-    FROM mine WHERE lane.id = mine.id
+    FROM mine WHERE lane.id = mine.id RETURNING lane.id
 """)
 WAITING = text("""
     SELECT count(*) AS open, EXTRACT(EPOCH FROM min(GREATEST(ready_at, leased_until)) - clock_timestamp()) AS seconds
@@ -166,9 +166,10 @@ def _open_effect(row: RowMapping) -> OpenEffect:
     )
 
 
-async def renew(connection: AsyncConnection, owner: str, lane_ids: list[int]) -> None:
-    """Keep these lanes for another lease, as far as this owner still has them."""
-    await connection.execute(RENEW, {"owner": owner, "lanes": lane_ids, "lease": LEASE_SECONDS})
+async def renew(connection: AsyncConnection, owner: str, lane_ids: list[int]) -> set[int]:
+    """Keep these lanes for another lease, as far as this owner still has them; return those."""
+    kept = await connection.execute(RENEW, {"owner": owner, "lanes": lane_ids, "lease": LEASE_SECONDS})
+    return set(kept.scalars())
 
 
 async def waiting(connection: AsyncConnection, order_group: str, *, horizon: float) -> tuple[int, float]:

@@ -62,7 +62,8 @@ async def earlier(
     """Return, by contact id, the other handovers because of which the rule does not hand over these again.
 
     Nobody else judges for the rule until the transaction ends. A handover counts when something went
-    out or still may, and nobody reset the contact since (:mod:`handoff.ledger.resets`). What was handed over by hand neither counts nor is left out.
+    out or still may, and nobody has reset the contact since (:mod:`handoff.ledger.resets`). What was
+    handed over by hand neither counts nor is left out.
 
     :param moment: the moment (aware) the batch is judged for.
     """

@@ -38,7 +38,7 @@ class Periods:
     :param answers: comments of answers to surveys and whose they are, from the answer on; the rating stays.
     :param consents: the consent log, from the last grant, withdrawal, notice or use of the same person, channel and
         purpose on (the proof must be kept for five years: section 7a UWG); who withdrew or objected stays known.
-    :param opt_ins: who was asked to confirm what, from the end of the link on; what was confirmed is in the consent log.
+    :param opt_ins: who was asked to confirm what, from the link's end on; what was confirmed is in the consent log.
     :param resets: by whom and why somebody was let through a rule again, from then on; that it was so stays.
     :param notices: notices that were closed, from then on.
     :param starts: how long runs took to start; the last 50 stay.

@@ -15,6 +15,8 @@
 - **Newsletter.** Documented for booking and of contacts; assumed to stand in rows and pushes where it was ticked.
 - **CreationDate, BookingDate, TimeStamp.** Assumed to be local times of the account, like all without ``UTC``.
 - **Answers to changes.** Documented for bookings; a ``PUT`` or ``DELETE`` may be answered without a body.
+- **Secret key hash.** That a push can carry one is documented, its field and algorithm are not. Assumed: field
+  :data:`SECRET_HASH`, with what was entered in eTermin as it is.
 - **No such appointment.** Assumed: an empty list, ``null``, or 404.
 """
 
@@ -26,6 +28,7 @@ from hooks.protocols.etermin_fields import Fields
 
 GOOD = frozenset({"", "0", "1", "200", "ok", "true", "success", "none"})
 KEY_WORDS = ("signature", "publickey", "public key", "api key", "unauthorized", "not authorized", "unauthorised")
+SECRET_HASH = "secretKeyHash"  # noqa: S105 - the name of a field
 DELETED = ("del", "remov", "cancel")
 FIRST_TOKEN = "1"  # noqa: S105 - no secret: asks for everything (documented, 2.3)
 

@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl
 
 from hooks.protocols.etermin_appointments import Appointment, pushed_appointment
-from hooks.protocols.etermin_fields import Fields, UnreadableField
+from hooks.protocols.etermin_assumed import SECRET_HASH
+from hooks.protocols.etermin_fields import LONG_TEXT, Fields, UnreadableField
 
 Kind = Literal["created", "modified", "deleted"]
 CONTENT_TYPES = frozenset({"", "application/json", "text/json", "text/plain", "application/x-www-form-urlencoded"})
@@ -24,6 +25,10 @@ MOST_FIELDS = 500
 
 class UnreadablePush(UnreadableField):
     """A push that cannot be understood; the words name what is wrong and nothing of its content."""
+
+
+class UnreadableBody(UnreadablePush):
+    """A body that is neither JSON nor a form of variables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ def parse_push(content_type: str, body: bytes, zone: str) -> Push:
         row = Fields(_document(content_type.partition(";")[0].strip().lower(), body))
         kind = _kind(row.text("command"))
         appointment = pushed_appointment(row, zone)
+    except UnreadableBody:
+        raise
     except UnreadableField as error:
         words = str(error)
     else:
@@ -57,26 +64,40 @@ def parse_push(content_type: str, body: bytes, zone: str) -> Push:
     raise UnreadablePush(words)
 
 
+def secret_hash_of(content_type: str, body: bytes) -> str:
+    """Return the secret key hash of a push, empty when it has none; whatever is sent, nothing is raised.
+
+    :param content_type: as of :func:`parse_push`.
+    """
+    if SECRET_HASH.casefold().encode() not in body.lower():
+        return ""
+    try:
+        row = Fields(_document(content_type.partition(";")[0].strip().lower(), body))
+        return row.text(SECRET_HASH, most=LONG_TEXT)
+    except UnreadableField:
+        return ""
+
+
 def _document(content_type: str, body: bytes) -> Any:
     if content_type not in CONTENT_TYPES:
-        raise UnreadablePush("the content type is neither JSON nor form-urlencoded")
+        raise UnreadableBody("the content type is neither JSON nor form-urlencoded")
     try:
         words = body.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        raise UnreadablePush("the body is not UTF-8") from None
+        raise UnreadableBody("the body is not UTF-8") from None
     if content_type.endswith("json") or (not content_type.endswith("urlencoded") and words.startswith("{")):
         return _json(words)
     try:
         return dict(parse_qsl(words, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS))
     except ValueError:
-        raise UnreadablePush("the body is no form of variables") from None
+        raise UnreadableBody("the body is no form of variables") from None
 
 
 def _json(words: str) -> Any:
     try:
         return json.loads(words)
     except (ValueError, RecursionError):
-        raise UnreadablePush("the body is no JSON") from None
+        raise UnreadableBody("the body is no JSON") from None
 
 
 def _kind(command: str) -> Kind:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from web.adapters.adapter import Adapter, Arrival
+from web.adapters.etermin import ETerminAdapter
 from web.adapters.insightly import InsightlyAdapter
 
 __all__ = ["ADAPTERS", "Adapter", "Arrival"]
 
-ADAPTERS: dict[str, Adapter] = {"insightly": InsightlyAdapter()}
+ADAPTERS: dict[str, Adapter] = {"insightly": InsightlyAdapter(), "etermin": ETerminAdapter()}

@@ -17,7 +17,7 @@ class Arrival:
     :param identity: what makes it the same push when it is sent again; empty: its bytes. A signed push is known by its
         ``webhook-id`` instead.
     :param occasions: what the planner is to record, right after the commit.
-    :param poke: poll the source before its time, unless this is a repetition.
+    :param poke: poll the source before its time; also when this is a repetition, which may be news in the same words.
     :param contact_key: whose data is in it, so that it can be erased; ``None``: nobody's.
     """
 
@@ -48,6 +48,15 @@ class Adapter(Protocol):
     @property
     def content_types(self) -> frozenset[str]:
         """What it takes, lower case, without parameters; empty: also a push that names none."""
+        ...
+
+    def secrets(self, content_type: str, body: bytes) -> tuple[bytes, ...]:
+        """Return what a push of this kind names as its secret in its body, if anything.
+
+        Whoever knows an account's name may have sent it: it is asked before the sender is known, and raises nothing.
+
+        :param content_type: as it was sent.
+        """
         ...
 
     def read(self, push: Push) -> Arrival:

@@ -18,6 +18,10 @@ class InsightlyAdapter:
     source = SOURCE
     content_types = CONTENT_TYPES
 
+    def secrets(self, content_type: str, body: bytes) -> tuple[bytes, ...]:
+        """Return nothing: the webhook's URL, header or Basic credentials prove its sender."""
+        return ()
+
     def read(self, push: Push) -> Arrival:
         """Return the record that changed. :raises Refusal: it is not about an opportunity or a project."""
         try:

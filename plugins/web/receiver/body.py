@@ -67,12 +67,17 @@ def json_of(body: bytes) -> Any:
     :raises Refusal: it is not UTF-8, nested too deeply, or not JSON.
     """
     words = text_of(body)
-    if _deeper(words, DEEPEST):
-        raise Refusal("unreadable", f"it is nested deeper than {DEEPEST} levels")
+    refuse_deep(words)
     try:
         return json.loads(words, parse_constant=_no_number, parse_float=_finite)
     except ValueError:
         raise Refusal("unreadable", "it is not JSON") from None
+
+
+def refuse_deep(words: str) -> None:
+    """Check the nesting of JSON. :raises Refusal: it is nested too deeply."""
+    if _deeper(words, DEEPEST):
+        raise Refusal("unreadable", f"it is nested deeper than {DEEPEST} levels")
 
 
 def _deeper(words: str, levels: int) -> bool:

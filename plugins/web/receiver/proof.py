@@ -1,4 +1,4 @@
-"""Where a request carries its sender's proof: the URL, a header, Basic credentials, or a signature."""
+"""Where a request carries its sender's proof: the URL, a header, Basic credentials, its body, or a signature."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ MOST_SIGNATURES = 8
 """A sender that rotates its keys sends one for each."""
 
 
-def proof_of(request: Request, in_path: str = "") -> Proof:
+def proof_of(request: Request, in_path: str = "", in_body: tuple[bytes, ...] = ()) -> Proof:
     """Return what a request proves its sender with; what makes no sense is left out.
 
-    :param in_path: the last part of the path, when it is a secret.
+    :param in_path: the last part of the path, when it is a secret. :param in_body: secrets that the body names.
     """
     tokens = [
         in_path.encode("utf-8", "replace"),
         request.query_params.get(PARAMETER, "").encode("utf-8", "replace"),
         _header(request, HEADER).strip(),
         _password(_header(request, "authorization")),
+        *in_body,
     ]
     return Proof(tuple(token for token in tokens if token), _signature(request))
 

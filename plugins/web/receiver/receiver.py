@@ -62,7 +62,8 @@ class Receiver:
             known = await self._look_up(conn_id)
             if trouble is not None:
                 raise trouble
-            by = self._authenticate(known, proof_of(request, secret), body)
+            named = () if known is None else known.adapter.secrets(request.headers.get("content-type", ""), body)
+            by = self._authenticate(known, proof_of(request, secret, named), body)
             authentic = True
             await self._take(by, request, body)
         except Refusal as refusal:

@@ -16,7 +16,7 @@ from handoff.template_check import check_text
 from handoff.templates import RuleFacts, render_text, variables_of
 
 SHIPPED = Templates(Path(__file__).parents[3] / "include" / "templates")
-NAMES = ["pitch_missed", "pitch_seen", "webinar_attended", "webinar_missed"]
+NAMES = ["appointment_reminder", "pitch_missed", "pitch_seen", "webinar_attended", "webinar_missed"]
 START = datetime(2026, 3, 24, 18, tzinfo=UTC)
 
 
@@ -42,7 +42,7 @@ def write(folder: Path, name: str, subject: str, text: str, html: str) -> None:
 
 
 def test_the_seed_pages_recommendations_have_messages() -> None:
-    assert SHIPPED.names() == sorted([*NAMES, "survey"])
+    assert SHIPPED.names() == sorted([*NAMES, "opt_in", "survey"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -62,9 +62,10 @@ def test_the_survey_s_message_needs_the_scale_and_no_more() -> None:
 def test_what_ships_greets_and_says_why(name: str, language: str, greeting: str) -> None:
     message = SHIPPED.render(name, language, variables())
     assert message.language == language
-    assert "Mehr Termine" in message.subject
+    assert "Mehr Termine" in message.subject or "24" in message.subject
     for part in (message.text, message.html):
         assert greeting in part
+        assert "Mehr Termine" in part
         assert "24" in part
         assert "19:00" in part
     assert "<style>" not in message.html.split("@media")[0].replace("<style>", "", 1)

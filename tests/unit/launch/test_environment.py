@@ -6,21 +6,26 @@ import json
 import os
 import stat
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
 from hooks.account import Account
+from hooks.etermin import ETerminAccount
 from hooks.insightly import InsightlyAccount, account_of
 from hooks.ledger import url_of
 from hooks.mail import Mailbox
+from hooks.quentn import account_of as quentn_account_of
+from hooks.quentn import statuses_of
 from hooks.webhook_account import WebhookAccount
 from launch import postgres
 from launch.airflow_environment import airflow_environment, base_environment
 from launch.connections import connections, insightly_webhook
 from launch.settings import INSIGHTLY_WEBHOOK, SECRETS, Settings, kept_secrets
 from sandbox.basic import basic_header
+from sandbox.quentn.mail_status import STATUSES
 from web.receiver.keyring import Keyring
 from web.receiver.proof import proof_of
 
@@ -104,6 +109,20 @@ def test_the_crm_can_be_read_and_proves_itself_with_the_secret_of_its_connection
     header = basic_header(webhook["webhook_user"], webhook["webhook_password"])
     request = Request({"type": "http", "query_string": b"", "headers": [(b"authorization", header.encode())]})
     assert Keyring(known.secrets).proven(proof_of(request), b"")
+
+
+def test_appointments_can_be_read_and_pushed_and_their_customers_handed_over(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    made = {one["conn_id"]: _values(one) for one in connections(settings, "/s")}
+    etermin = ETerminAccount.from_connection("etermin_default", made["etermin_default"])
+    assert (etermin.base_url, etermin.zone) == ("http://127.0.0.1:18091/etermin/api", "Europe/Berlin")
+    known = WebhookAccount.from_values("etermin_default", "etermin", str(made["etermin_default"].extra))
+    assert Keyring(known.secrets).usable
+    quentn = quentn_account_of("quentn_default", made["quentn_default"])
+    assert quentn.base_url == "http://127.0.0.1:18091/quentn/public/api/V1"
+    numbers = asdict(statuses_of(quentn))
+    named = {"unknown": "unknown", "single": "single_opt_in", "double": "double_opt_in", "temporary": "soft_blocked"}
+    assert numbers == {ours: STATUSES[theirs] for ours, theirs in named.items()}
 
 
 def test_the_ledgers_connection_names_the_same_database_as_its_url(tmp_path: Path) -> None:

@@ -1,0 +1,67 @@
+"""eTermin's Web Push: a booking is recorded at once, and every push is a doorbell for the poll.
+
+What an appointment is like now, that it was changed and that it was deleted, is read from the account: a push may come
+late, twice or in another order, and does not say when it was written.
+"""
+
+from __future__ import annotations
+
+from handoff.appointments import Account, announced
+from handoff.contact import Contact, UnusableAddress, normalise_email
+from hooks.etermin_source import SOURCE
+from hooks.protocols.etermin_push import CONTENT_TYPES, UnreadableBody, UnreadablePush, parse_push, secret_hash_of
+from hooks.protocols.etermin_times import ZONE, zone_of
+from web.adapters.adapter import Arrival, Push
+from web.receiver.body import refuse_deep, text_of
+from web.receiver.refusal import Refusal
+
+
+class ETerminAdapter:
+    """eTermin (implements :class:`web.adapters.adapter.Adapter`)."""
+
+    source = SOURCE
+    content_types = CONTENT_TYPES
+
+    def secrets(self, content_type: str, body: bytes) -> tuple[bytes, ...]:
+        """Return the secret key hash that a push carries."""
+        named = secret_hash_of(content_type, body)
+        return (named.encode(),) if named else ()
+
+    def read(self, push: Push) -> Arrival:
+        """Return the booking, or that there is news; of the customer nothing is kept.
+
+        :raises Refusal: it is no push of an appointment, or the connection names no zone that is known.
+        """
+        refuse_deep(text_of(push.body))
+        zone = _zone(push)
+        try:
+            told = parse_push(push.content_type, push.body, zone)
+        except UnreadableBody as error:
+            raise Refusal("unreadable", str(error)) from None
+        except UnreadablePush as error:
+            raise Refusal("unexpected", str(error)) from None
+        one = told.appointment
+        booked = told.kind == "created" and one.start is not None
+        return Arrival(
+            kept={"command": told.kind, "appointment": one.id},
+            identity=told.content_key,
+            occasions=(announced(one, Account(SOURCE, push.account.conn_id, zone)),) if booked else (),
+            poke=True,
+            contact_key=_key(one.customer.email),
+        )
+
+
+def _zone(push: Push) -> str:
+    try:
+        return zone_of(str(push.account.extra.get("timezone") or ZONE))
+    except ValueError:
+        pass
+    # As when the ledger cannot be written: it is this side that is wrong, and a repetition may find it right.
+    raise Refusal("unavailable", "the account's time zone is not known here")
+
+
+def _key(email: str) -> str | None:
+    try:
+        return Contact(normalise_email(email)).key
+    except UnusableAddress:
+        return None

@@ -1,0 +1,88 @@
+"""Every order in which an appointment's life can reach the ledger: nobody is handed over for what is cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from handoff.appointments import event_of, glimpsed
+from handoff.occasion import Occasion
+from tests.support.appointment_life import KEY, WORDS, Life
+
+LONGEST = 5
+
+
+class Ledger:
+    """Keeps the newest report of each occasion, as the ledger does."""
+
+    def __init__(self) -> None:
+        self.occasions: dict[str, Occasion] = {}
+
+    @property
+    def known(self) -> Occasion | None:
+        return self.occasions.get(KEY)
+
+    def record(self, reports: Iterable[Occasion]) -> None:
+        for one in reports:
+            known = self.occasions.get(one.key)
+            if known is None or known.changed <= one.changed:
+                self.occasions[one.key] = one
+
+    def hear(self, life: Life, word: str) -> None:
+        """Take in what pushes say, and then poll."""
+        self.record(life.tell(word))
+        self.record(life.polled(self.known))
+
+
+def effects(life: Life, ledger: Ledger) -> list[datetime]:
+    """Return the starts that a rule acts on whose moment is now: after one last look at the source."""
+    if ledger.known is None or ledger.known.cancelled or life.truth is None:
+        return []
+    return [glimpsed(life.truth, ledger.known, life.account, life.now).anchors["start"]]
+
+
+def stories() -> Iterator[tuple[str, ...]]:
+    for length in range(1, LONGEST + 1):
+        yield from product(WORDS, repeat=length)
+
+
+def check(story: Sequence[str], *, prompt: bool) -> None:
+    """Compare what is known, and what is done, with what is so: after each word, and when all has arrived."""
+    life, ledger = Life(prompt), Ledger()
+    for word in story:
+        was_cancelled = ledger.known is not None and ledger.known.cancelled
+        ledger.hear(life, word)
+        done = effects(life, ledger)
+        assert len(done) <= (life.truth is not None), story
+        assert not (was_cancelled and done), f"{story}: its cancellation was known"
+        if life.truth is not None and not life.crashing:
+            assert done == [life.truth.start], story
+    ledger.hear(life, "late")
+    known = ledger.known
+    assert (known is None) == (life.last is None), story
+    if known is None:
+        return
+    assert known.cancelled == (life.truth is None), story
+    assert life.truth is None or known.anchors["start"] == life.truth.start, story
+    happened = [event_of(one) for one in ledger.occasions.values()]
+    assert happened.count("created") == 1, story
+    assert happened.count("deleted") <= (life.truth is None), story
+    assert happened.count("modified") <= list(story).count("move"), story
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_every_story_up_to_five_words(prompt: bool) -> None:
+    told = list(stories())
+    assert len(told) == sum(len(WORDS) ** length for length in range(1, LONGEST + 1))
+    for story in told:
+        check(story, prompt=prompt)
+
+
+@given(st.lists(st.sampled_from(WORDS), min_size=6, max_size=30), st.booleans())
+def test_longer_stories(story: list[str], prompt: bool) -> None:
+    check(story, prompt=prompt)
