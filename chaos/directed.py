@@ -98,8 +98,8 @@ STORIES: dict[str, Story] = {
         reports=(Report(END + 8.0, "d0", 0),),
     ),  # fmt: skip
     "asleep between two calls": _story(
-        [AT_END], _people(8), _rule(["ac"]), latency=0.5,
-        blows=(Blow(0.25, "kill", 1, END), Blow(END + 0.25, "suspend", 0, 4.5)), reports=(Report(END + 6.0, "d0", 0),),
+        [AT_END], _people(8), _rule(["ac"]), latency=1.0,
+        blows=(Blow(0.25, "kill", 1, END), Blow(END + 1.5, "suspend", 0, 4.5)), reports=(Report(END + 8.0, "d0", 0),),
     ),  # fmt: skip
     "asleep and in a hurry": _story(
         [AT_END], _people(20), _rule(["ac"]), limit=4,
@@ -150,7 +150,7 @@ STORIES: dict[str, Story] = {
     ),  # fmt: skip
     "rate": _story([AT_END], _people(30), _rule(["ac"]), limit=8),
     "outage": _story(
-        [AT_END], _people(12), _rule(["kt", "kt_tag"]), latency=0.02,
+        [AT_END], _people(120), _rule(["kt", "kt_tag"]), latency=0.02,
         faults=(Fault(0.0, "klicktipp", "503", 1000, changing_only=False),), blows=(Blow(END + 3.0, "repair"),),
     ),  # fmt: skip
     "poison": _story(

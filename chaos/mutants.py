@@ -99,7 +99,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "who lost a lane is told that it is still theirs", "delivery/worker.py",
-        "return recent and self._leased.get(lane.id) is lane", "return recent", "asleep and in a hurry",
+        "self._forget(leased[lost])", "pass", "asleep and in a hurry",
     ),
     _one(
         "not judged again after a long wait for the turn", LANE_RUN,

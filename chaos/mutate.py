@@ -19,7 +19,7 @@ from chaos.author import write
 from chaos.directed import STORIES
 from chaos.judge import CRASHED
 from chaos.mutants import MUTANTS, Edit, Mutant
-from chaos.play import play_in_calm, say
+from chaos.play import Played, Troupe, play_in_calm, say
 from chaos.stage import CHECKOUT, open_stage
 from chaos.story import Story
 
@@ -80,8 +80,11 @@ def stories_for(mutant: Mutant) -> Iterator[tuple[str, Story]]:
 
 def find_unsound(engine: Path, names: Collection[str]) -> dict[str, str]:
     """Play directed stories with the engine as it is; return what broke, by name: it says nothing of mutants."""
-    with open_stage(engine) as stage:
-        found = {name: play_in_calm(stage, STORIES[name]) for name in names}
+    played: list[Played] = []
+    chosen = sorted(names)
+    with Troupe(min(STAGES, len(chosen)), engine) as troupe:
+        troupe.play_all([STORIES[name] for name in chosen], played.append)
+    found = {name: one.broken for name, one in zip(chosen, played, strict=True)}
     return {name: f"promise {broken[0].promise}: {broken[0].words}" for name, broken in found.items() if broken}
 
 
@@ -92,6 +95,10 @@ def main() -> int:
     began, caught = time.monotonic(), 0
     # One copy for all, so that somebody who works on the engine meanwhile does not disturb the hunt.
     with engine_with(None) as engine, ThreadPoolExecutor(options.stages) as hands:
+        for mutant in chosen:
+            # Before anything is played: a mistake that does not fit any more ends the hunt.
+            with engine_with(mutant, engine):
+                pass
         mine = {name for mutant in chosen for name in mutant.stories} if options.only else STORIES
         unsound = find_unsound(engine, mine)
         for name, words in unsound.items():

@@ -77,6 +77,10 @@ def airflow_environment(settings: Settings, socket_folder: str) -> dict[str, str
         # What a killed scheduler or worker leaves is taken up within seconds instead of minutes.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "15",
+        # The bells of a killed triggerer are taken over by another, or by the same one started again, only after it
+        # has not been heard of for so long: this is most of the time until delivery goes on after a restart.
+        "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
     }
 
 

@@ -138,7 +138,9 @@ class Stack:
         """Start Airflow, also in place of one that was killed with all its parts; it is up when it is healthy."""
         for part in PARTS:
             (self.settings.pids / part).unlink(missing_ok=True)
-            self._components.pop(part, None)
+        for name in ("airflow", *PARTS):
+            if former := self._components.pop(name, None):
+                former.process.wait()
         self._alone.clear()
         self._launch("airflow", [sys.executable, "-m", "airflow", "standalone"])
 
