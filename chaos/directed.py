@@ -99,7 +99,7 @@ STORIES: dict[str, Story] = {
     ),  # fmt: skip
     "asleep between two calls": _story(
         [AT_END], _people(8), _rule(["ac"]), latency=1.0,
-        blows=(Blow(0.25, "kill", 1, END), Blow(END + 1.5, "suspend", 0, 4.5)), reports=(Report(END + 8.0, "d0", 0),),
+        blows=(Blow(0.25, "kill", 1, END), Blow(END + 2.5, "suspend", 0, 4.5)), reports=(Report(END + 8.0, "d0", 0),),
     ),  # fmt: skip
     "asleep and in a hurry": _story(
         [AT_END], _people(20), _rule(["ac"]), limit=4,

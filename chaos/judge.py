@@ -104,7 +104,7 @@ class Judge:
 
     def _batch(self, rule: RuleLine, date: Date) -> Iterator[Broken]:
         """Find the case's batch and judge what became of it as a whole."""
-        possible = list(bases(rule, date))
+        possible = list(bases(rule, date, self._jumped))
         name = f"{rule.id} at {date.id}"
         found = self._evidence.rows("batches", rule_id=rule.id, key=date.id)
         if not found:

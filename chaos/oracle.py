@@ -31,12 +31,15 @@ class Person:
     poison: bool
 
 
-def bases(rule: RuleLine, date: Date) -> Iterator[Basis]:
-    """Yield the plans that a last look at or after the rule's moment can have found in force."""
+def bases(rule: RuleLine, date: Date, early: float = 0.0) -> Iterator[Basis]:
+    """Yield the plans that a last look at or after the rule's moment can have found in force.
+
+    :param early: by so many seconds a worker's clock may be ahead.
+    """
     changes = [*[plan.since for plan in date.plans[1:]], math.inf]
     for plan, until in zip(date.plans, changes, strict=True):
         due = rule.due(plan)
-        if max(due, plan.since) < until:
+        if max(due - early, plan.since) < until:
             yield Basis(plan, due, until)
 
 

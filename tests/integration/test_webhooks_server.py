@@ -125,7 +125,7 @@ def test_no_bytes_bring_it_down(server: Server) -> None:
         @given(st.text(max_size=40), st.text(max_size=40), st.binary(max_size=60))
         def any_path_and_header(account: str, secret: str, header: bytes) -> None:
             path = f"/webhooks/{quote(account or 'crm', safe='')}/{quote(secret, safe='')}"
-            value = bytes(one for one in header if 32 <= one != 127)
+            value = bytes(one for one in header if 32 <= one != 127).strip()
             names = (b"authorization", b"x-webhook-secret", b"webhook-id", b"webhook-timestamp", b"webhook-signature")
             answer = client.post(path, content=b"{}", headers=[(name, value) for name in names])
             assert answer.status_code in CLEAR | {404, 405, 307}, answer.text

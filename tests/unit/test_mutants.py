@@ -84,6 +84,11 @@ def test_a_cancellation_before_the_moment_leaves_no_plan_to_be_judged_by() -> No
     assert [basis.plan.cancelled for basis in bases(rule, CANCELLED)] == [True]
 
 
+def test_a_clock_that_is_ahead_may_judge_a_plan_before_it_is_changed() -> None:
+    rule = RuleLine("r0", "A", "registered", "end", 0, ("kt",))
+    assert [basis.plan.cancelled for basis in bases(rule, CANCELLED, early=2.0)] == [False, True]
+
+
 def test_the_oracle_splits_people_at_the_very_moment() -> None:
     date = STORIES["edges"].dates[0]
     online, not_online = STORIES["edges"].rules
