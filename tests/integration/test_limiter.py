@@ -67,3 +67,25 @@ async def test_a_reserved_slot_is_used_by_the_next_call_only(ledger: AsyncEngine
     assert time.monotonic() - began < 0.02
     await limiter()
     assert time.monotonic() - began > 0.08
+
+
+async def test_who_is_kept_from_calling_after_the_turn_came_takes_another(ledger: AsyncEngine) -> None:
+    """Else all whose announcements a slow ledger held up would call at once."""
+    limiter, announced, moments = Limiter(ledger, "account", 5), asyncio.Event(), list[float]()
+    reserved: list[int] = []
+
+    async def effect(number: int) -> None:
+        await limiter.reserve()
+        reserved.append(number)
+        await announced.wait()
+        await limiter()
+        moments.append(time.monotonic())
+
+    effects = [asyncio.create_task(effect(number)) for number in range(8)]
+    async with asyncio.timeout(60):
+        while len(reserved) < 8:
+            await asyncio.sleep(0.01)
+        announced.set()
+        await asyncio.gather(*effects)
+    windows = [sum(begin <= moment < begin + 1.0 for moment in moments) for begin in moments]
+    assert max(windows) <= 6

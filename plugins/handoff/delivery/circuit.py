@@ -18,7 +18,9 @@ ONE_FAILURE_SECONDS = 0.1
 meet the same short hiccup. So it takes an outage of about a second to open a circuit."""
 AT_THE_PROBE = 3
 """So many lanes of a worker come back when the next probe may go out; the others wait for its success."""
-LATER_SECONDS = 300.0
+SPREAD_SECONDS, LATER_SECONDS = 1.0, 300.0
+"""The others come back so far apart, and no later than that. A lane that came for the probe may be put to rest
+by a worker that has not heard of its outcome yet: then the next one asks soon."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,8 @@ class Circuit:
             if seconds <= 0:
                 return None
         self._given_back += 1
-        return seconds + (0.0 if self._given_back <= AT_THE_PROBE else LATER_SECONDS)
+        behind = max(0, self._given_back - AT_THE_PROBE)
+        return seconds + min(behind * SPREAD_SECONDS, LATER_SECONDS)
 
     def take_probe(self) -> None:
         """Keep the worker's other lanes from asking for the same probe."""

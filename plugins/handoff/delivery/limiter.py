@@ -85,7 +85,7 @@ class Limiter:
         self._waiting = 0
         self._last = -math.inf
         self._refill, self._door = asyncio.Lock(), asyncio.Lock()
-        self._held: ContextVar[bool] = ContextVar("held_slot", default=False)
+        self._held: ContextVar[float | None] = ContextVar("held_slot", default=None)
         self._day, self._counted = quotas.today(), Counter[Purpose]()
         self._used_up: set[Purpose] = set()
 
@@ -94,8 +94,7 @@ class Limiter:
 
         :raises QuotaUsedUp: the day's requests for writing are used up.
         """
-        await self._wait(WRITING, begins=self._interval > SLOW_INTERVAL_SECONDS)
-        self._held.set(True)
+        self._held.set(await self._wait(WRITING, begins=self._interval > SLOW_INTERVAL_SECONDS))
 
     def check(self) -> None:
         """Ask whether anything more may be written today, as far as is known without asking the ledger.
@@ -106,40 +105,48 @@ class Limiter:
             raise self._refusal(self._quota)
 
     async def __call__(self) -> None:
-        """Wait until a call may leave; a slot that this task reserved is used up first.
+        """Wait until a call may leave; a slot that this task reserved is used up first, if it has not become too old.
 
         :raises QuotaUsedUp: the day's requests for what it is for (see :mod:`handoff.delivery.purpose`) are used up.
         :raises LeaseLost: it belongs to an effect that another worker may carry out by now.
         """
-        if self._held.get():
-            self._held.set(False)
-        else:
+        held = self._held.get()
+        self._held.set(None)
+        if held is None:
             await self._wait(purposes_now())
+        elif self._interval > SLOW_INTERVAL_SECONDS and not self._in_time(held):
+            # Many whose announcements waited for the ledger would leave together.
+            await self._turn()
         standing.check()
 
-    async def _wait(self, purposes: Purposes, *, begins: bool = False) -> None:
+    async def _wait(self, purposes: Purposes, *, begins: bool = False) -> float:
+        """Wait for a slot and a request of the day, as far as they are limited; return the slot's moment."""
         if not self._interval and not self._quota:
-            return
+            return time.monotonic()
         self._waiting += 1
         try:
             if self._quota:
                 await self._count(purposes, self._quota)
             # Whoever has begun does not queue at the door, and is done before many others begin.
             async with self._door if begins else nullcontext():
-                await self._turn()
+                return await self._turn()
         finally:
             self._waiting -= 1
 
-    async def _turn(self) -> None:
-        """Wait for a slot and until its moment."""
+    async def _turn(self) -> float:
+        """Wait for a slot and until its moment; return it."""
         while self._interval:
             slot = await self._next_slot()
             delay = slot - time.monotonic()
             if delay > 0:
                 await asyncio.sleep(delay)
-            # Slots missed by a busy worker are thrown away: used late, they would come as a burst.
-            if time.monotonic() - slot <= max(LATE_SECONDS, self._interval / 2):
-                return
+            if self._in_time(slot):
+                return slot
+        return time.monotonic()
+
+    def _in_time(self, slot: float) -> bool:
+        """Tell whether a slot can be used: those missed by a busy worker are thrown away, or they came as a burst."""
+        return time.monotonic() - slot <= max(LATE_SECONDS, self._interval / 2)
 
     async def _count(self, purposes: Purposes, quota: Quota) -> None:
         """Take one request of the day out of those that were counted; count more when there are none."""

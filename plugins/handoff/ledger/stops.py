@@ -27,7 +27,10 @@ STOPS = text("""
     FROM handoff.freezes
     UNION ALL
     SELECT NULL, account, failures, cause,
-        CASE WHEN opened_at IS NOT NULL THEN GREATEST(EXTRACT(EPOCH FROM probe_at - clock_timestamp()), 0) END,
+        -- While one worker's probe is under way, probe_at is when it counts as lost; for the others' lanes that is
+        -- far too late to look again, should it fail at once.
+        CASE WHEN opened_at IS NOT NULL
+            THEN LEAST(GREATEST(EXTRACT(EPOCH FROM probe_at - clock_timestamp()), 0), pause_seconds) END,
         COALESCE(GREATEST(EXTRACT(EPOCH FROM rests_until - clock_timestamp()), 0), 0)
     FROM handoff.circuits
 """)
