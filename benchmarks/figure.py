@@ -29,9 +29,7 @@ class Figure:
     def __str__(self) -> str:
         bound = ">=" if self.at_least else "<="
         verdict = "ok" if self.ok else "MISS"
-        return (
-            f"{self.name:<24} {self.measured:>10.3f} {self.unit:<12} {bound} {self.bar:<8g} {verdict:<5} {self.note}"
-        )
+        return f"{self.name:<24} {self.measured:>10.3f} {self.unit:<12} {bound} {self.bar:<8g} {verdict:<5} {self.note}"
 
 
 def percentile(values: list[float], share: float) -> float:

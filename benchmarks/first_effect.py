@@ -37,9 +37,7 @@ def first_effect() -> list[Figure]:
             # Every run gives its dates ids of their own: the scenario's id and a suffix.
             heard = {key.partition("-")[0]: float(at) for key, at in connection.execute(HEARD).fetchall()}
     single = [firsts["single", d["id"]] - began - d["end"] for d in _single() if ("single", d["id"]) in firsts]
-    ten = [
-        firsts[rule, d["id"]] - began - d["end"] for d in _ten() for rule in TEN_RULES if (rule, d["id"]) in firsts
-    ]
+    ten = [firsts[rule, d["id"]] - began - d["end"] for d in _ten() for rule in TEN_RULES if (rule, d["id"]) in firsts]
     sudden = [firsts["sudden", key] - at for key, at in heard.items() if ("sudden", key) in firsts]
     return [
         _late("first_effect_single", single, SINGLE, 0.25),

@@ -104,9 +104,7 @@ def _form(rule: Rule) -> dict[str, Param]:
             description_md="**Test it with your own address first:** choose *the contacts* and fill in the form. "
             "Audience and moment are then not looked at; the steps go out at once.",
         ),
-        "email": Param(
-            None, type=["null", "string"], title="E-mail (E-Mail-Adresse)", section=one
-        ),
+        "email": Param(None, type=["null", "string"], title="E-mail (E-Mail-Adresse)", section=one),
         "first_name": Param(None, type=["null", "string"], title="First name (Vorname)", section=one),
         "last_name": Param(None, type=["null", "string"], title="Last name (Nachname)", section=one),
         "language": Param(rule.language, type="string", enum=["de", "en"], title="Language (Sprache)", section=one),

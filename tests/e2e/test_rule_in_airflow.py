@@ -112,6 +112,7 @@ def test_one_contact_can_be_handed_over_by_hand(running: tuple[Stack, float]) ->
         "occasion_title": "Probelauf",
     }  # fmt: skip
     stack.api.post("dags/handoff_everything/dagRuns", {"logical_date": None, "conf": form})
+
     def got() -> list[dict[str, Any]]:
         return [e for e in effects(stack) if e["contact"] == "chefin@meine-firma.example.org"]
 

@@ -45,9 +45,7 @@ def test_lines_with_and_without_names() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "line", ["eva@@example.org", "Eva", "Eva <>", "eva@example.org bert@example.org"]
-)
+@pytest.mark.parametrize("line", ["eva@@example.org", "Eva", "Eva <>", "eva@example.org bert@example.org"])
 def test_a_line_that_cannot_be_used_is_named_by_its_number(line: str) -> None:
     with pytest.raises(UnusableLine, match=r"^line 2 of the recipients cannot be used") as caught:
         recipients(f"anna@example.org\n{line}", "de")

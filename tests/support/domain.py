@@ -82,6 +82,4 @@ class FixedSource:
 def stay(start: datetime, *minutes: float | None) -> Presence:
     """Return a stay given in minutes after ``start``."""
     joined, left = minutes
-    return Presence(
-        start + timedelta(minutes=joined or 0), None if left is None else start + timedelta(minutes=left)
-    )
+    return Presence(start + timedelta(minutes=joined or 0), None if left is None else start + timedelta(minutes=left))

@@ -155,7 +155,7 @@ def test_everybody_listed_is_judged_in() -> None:
 @pytest.mark.parametrize(
     ("changes", "field", "words"),
     [
-        ({"source": "insigtly"}, "source", 'did you mean: insightly'),
+        ({"source": "insigtly"}, "source", "did you mean: insightly"),
         ({"when": {"days": 3, "after": "end"}}, "when", "end is no moment of the source insightly"),
         ({"webinars": ["7"]}, "webinars", 'unknown field "webinars"'),
         ({"opportunities": ["gewonnen"]}, "opportunities[0]", 'unknown value "gewonnen"'),
