@@ -55,7 +55,7 @@ async def _deliver(url: str) -> tuple[list[float], int]:
         )  # fmt: skip
 
         async def opener(account: str, step: str, limiter_of: LimiterOf) -> Target:
-            limiter = limiter_of(ActiveCampaignTarget.requests_per_second(account, connection))
+            limiter = limiter_of(ActiveCampaignTarget.limits(account, connection).rate)
             return ActiveCampaignTarget.from_connection(account, connection, limiter)
 
         await record(engine, [occasion], [RULE])

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from launch.interruption import Interrupted, Interruption
 from launch.main_job import MainJob
-from launch.report import commands_line, show
+from launch.report import commands_line, push_lines, show
 from launch.settings import LaunchError, Settings
 from launch.stack import Stack
 
@@ -47,8 +47,9 @@ def _run(options: argparse.Namespace, console: Console, interruption: Interrupti
         show(console, outcome, stack.urls)
         if options.once:
             return 0 if outcome.exact else 1
-        # On one line however long, to be copied.
-        console.print(f"Commands: {commands_line(stack.ledger_url)}", markup=False, soft_wrap=True)
+        # Each on one line however long, to be copied.
+        for line in [*push_lines(stack.push_url, stack.urls.sandbox), f"Commands: {commands_line(stack.ledger_url)}"]:
+            console.print(line, markup=False, soft_wrap=True)
         console.print("[bold]Ctrl-C ends everything.[/bold]")
         stack.wait_for(lambda: False, "", FOR_EVER)
     return 0

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from hooks.protocols.quentn_assumed import PREFIX
 from launch.expectation import Wanted
 from launch.traces import Trace, trace_of
 
-SYSTEMS = frozenset({"klicktipp", "activecampaign", "email", "insightly", "callexa"})
+SYSTEMS = frozenset({"klicktipp", "activecampaign", "email", "insightly", "callexa", "etermin", "quentn"})
 NOBODYS = frozenset({"create_tag", "bulk_import"})
 """What concerns no contact: tags made because a step says so, and how ActiveCampaign's imports begin."""
-THEIR_OWN = frozenset({"webhook"})
+THEIR_OWN = frozenset({"webhook", "push"})
 """What a vendor does by itself."""
 
 Key = tuple[str, Trace]
@@ -69,12 +70,10 @@ def compare(wanted: Iterable[Wanted], entries: Sequence[dict[str, Any]]) -> Comp
     """Match owed effects with the sandbox's journal, in order of time."""
     ours = [entry for entry in entries if entry["system"] in SYSTEMS and entry["action"] not in THEIR_OWN]
     arrived = [Arrived.read(entry) for entry in ours]
-    # A step may name a list by its id; the journal always has its name.
-    lists = {str(entry["detail"]["list_id"]): entry["detail"]["list"] for entry in entries if entry["action"] == "list"}
+    names = dict(_names(entries))
     owed: defaultdict[Key, list[Wanted]] = defaultdict(list)
     for one in wanted:
-        system, action, what = one.trace
-        owed[one.contact, (system, action, lists.get(what, what) if action == "list" else what)].append(one)
+        owed[one.contact, names.get(one.trace, one.trace)].append(one)
     came: defaultdict[Key, list[Arrived]] = defaultdict(list)
     for effect in arrived:
         if effect.contact or effect.trace[1] not in NOBODYS:
@@ -84,6 +83,17 @@ def compare(wanted: Iterable[Wanted], entries: Sequence[dict[str, Any]]) -> Comp
         _match(result, owed.get(key, []), came.get(key, []), _preparations(key, came.get(key, []), owed, arrived))
     result.rows.sort(key=lambda row: (row[0].due_at, row[0].rule.id, row[0].contact))
     return result
+
+
+def _names(entries: Iterable[dict[str, Any]]) -> Iterator[tuple[Trace, Trace]]:
+    """Yield how a step may name what the journal names otherwise: a list by its id, a field by its name in the API."""
+    for entry in entries:
+        system, action, detail = entry["system"], entry["action"], entry["detail"]
+        if action == "list":
+            yield (system, action, str(detail["list_id"])), trace_of(entry)
+        if (system, action) == ("quentn", "field"):
+            for name in (detail["field"], detail["field"].removeprefix(PREFIX)):
+                yield (system, action, name), trace_of(entry)
 
 
 def _match(result: Comparison, owed: list[Wanted], came: list[Arrived], prepared: set[int]) -> None:

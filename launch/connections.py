@@ -8,6 +8,7 @@ from typing import Any
 from launch.settings import ETERMIN_WEBHOOK, HOST, INSIGHTLY_WEBHOOK, Settings, kept_secrets
 from sandbox import credentials
 
+ETERMIN = "etermin_default"
 SENDER = "Webinar-Team <webinar@example.org>"
 QUENTN_STATUSES = {"unknown": 1, "single": 4, "double": 5, "temporary": 6}
 """The numbers of ``mail_status`` in the sandbox."""
@@ -19,9 +20,24 @@ def insightly_webhook(settings: Settings) -> dict[str, str]:
 
     The secret is no part of the URL, which Airflow logs.
     """
-    url = f"http://{HOST}:{settings.ui_port}/handoffs/webhooks/insightly_default"
     secret = kept_secrets(settings.run)[INSIGHTLY_WEBHOOK]
+    url = _receiver(settings, "insightly_default")
     return {"webhook_url": url, "webhook_user": "insightly", "webhook_password": secret}
+
+
+def etermin_push(settings: Settings) -> dict[str, str]:
+    """Return how the sandbox's eTermin account pushes to Airflow, in words of the scenario file; see above."""
+    secret = kept_secrets(settings.run)[ETERMIN_WEBHOOK]
+    return {"url": _receiver(settings, ETERMIN), "header": "X-Webhook-Secret", "header_value": secret}
+
+
+def push_url(settings: Settings) -> str:
+    """Return an address that takes pushes of the eTermin account from everybody who knows it."""
+    return f"{_receiver(settings, ETERMIN)}/{kept_secrets(settings.run)[ETERMIN_WEBHOOK]}"
+
+
+def _receiver(settings: Settings, conn_id: str) -> str:
+    return f"http://{HOST}:{settings.ui_port}/handoffs/webhooks/{conn_id}"
 
 
 def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:
@@ -56,7 +72,7 @@ def connections(settings: Settings, socket_folder: str) -> list[dict[str, Any]]:
             host=f"{sandbox}/callexa", login=credentials.CALLEXA_LOGIN, password=credentials.CALLEXA_APIKEY,
         ),
         _connection(
-            "etermin_default", "etermin",
+            ETERMIN, "etermin",
             {"timeout": 5, "timezone": "W. Europe Standard Time", "poll_minutes": 1,
              "webhook_secrets": kept_secrets(settings.run)[ETERMIN_WEBHOOK]},
             host=f"{sandbox}/etermin",

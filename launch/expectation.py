@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from handoff.contact import Contact, UnusableAddress, normalise_email
-from handoff.delivery.desk import effect_key
+from handoff.delivery.desk import effect_key, rendered
 from handoff.occasion import Occasion
 from handoff.planner import FIRST_SEEN_GRACE
 from handoff.registration import Registration
 from handoff.rule import Rule
-from handoff.steps import ActiveCampaignList, ActiveCampaignUntag, AnyStep, KlickTippUntag
+from handoff.steps import AnyStep, QuentnContact, Step
+from handoff.templates import RuleFacts, variables_of
 from launch.occasions import TrueOccasion, moment_of
-from launch.traces import Trace, traces
+from launch.traces import NOTES_KEPT, STATUS_SET, Trace, is_sure, traces
 
 TARGETS = frozenset({
     "klicktipp_default",
     "activecampaign_default",
+    "quentn_default",
     "smtp_default",
     "insightly_default",
     "callexa_default",
@@ -44,44 +46,54 @@ class Wanted:
 
 
 def expected(
-    rules: Sequence[Rule], occasions: Iterable[TrueOccasion], customers: frozenset[str] = frozenset()
+    rules: Sequence[Rule],
+    occasions: Iterable[TrueOccasion],
+    customers: frozenset[str] = frozenset(),
+    closed: frozenset[str] = frozenset(),
 ) -> list[Wanted]:
     """Return what is owed to whom, by due moment.
 
     :param customers: the addresses of those who were told that they may object to surveys.
+    :param closed: the addresses with which nothing is done in Quentn.
     """
     wanted = [
         one
         for true in occasions
         for rule in rules
         if (planned := due(rule, true)) is not None
-        for contact in _audience(rule, true, *planned)
-        for one in _effects(rule, *planned, contact)
+        for person in _audience(rule, true, *planned)
+        for one in _effects(rule, *planned, person)
         if _allowed(one, customers)
+        for one in _open(one, closed)
     ]
     return list(_asked_once(sorted(wanted, key=lambda one: one.due_at)))
 
 
 def due(rule: Rule, true: TrueOccasion) -> tuple[Occasion, datetime] | None:
-    """Return the occasion as it is when the rule is due for it, and that moment; ``None`` when it never is."""
-    first_seen = moment_of(true.plans[0].since)
+    """Return the occasion as it is when the rule is due for it, and that moment; ``None`` when it never is.
+
+    What is long past when it is first seen, or later than the rule allows when it moves, waits for another moment.
+    """
+    waits = False
     for plan, later in zip(true.plans, [*true.plans[1:], None], strict=True):
         occasion = plan.occasion
         if occasion.cancelled or not rule.matches(occasion):
             return None
         moment = rule.when.due(occasion.anchors[rule.when.anchor], occasion.timezone)
-        if plan is true.plans[0] and moment < first_seen - FIRST_SEEN_GRACE:
-            return None
-        if later is None or max(moment, moment_of(plan.since)) < moment_of(later.since):
+        since = moment_of(plan.since)
+        waits = waits or moment >= since - FIRST_SEEN_GRACE
+        if not waits or rule.late_after.too_late(since, moment):
+            continue
+        if later is None or max(moment, since) < moment_of(later.since):
             return occasion, moment
     return None
 
 
-def _audience(rule: Rule, true: TrueOccasion, occasion: Occasion, moment: datetime) -> Iterator[str]:
-    """Yield the addresses of those who belong to the rule's audience, each once."""
+def _audience(rule: Rule, true: TrueOccasion, occasion: Occasion, moment: datetime) -> Iterator[Registration]:
+    """Yield those who belong to the rule's audience, each once and with the one spelling of the address."""
     for email, person in _people(true.registrations(occasion)).items():
         if rule.judge(person, moment, occasion).included:
-            yield email
+            yield replace(person, email=email)
 
 
 def _people(registrations: Iterable[Registration]) -> dict[str, Registration]:
@@ -97,14 +109,33 @@ def _people(registrations: Iterable[Registration]) -> dict[str, Registration]:
     return people
 
 
-def _effects(rule: Rule, occasion: Occasion, due_at: datetime, contact: str) -> Iterator[Wanted]:
+def _effects(rule: Rule, occasion: Occasion, due_at: datetime, person: Registration) -> Iterator[Wanted]:
+    contact = Contact(person.email, person.first_name, person.last_name, person.phone, person.language or "de")
     for number, step in enumerate(rule.steps):
         if step.conn_id not in TARGETS:
             continue
-        sure = not isinstance(step, KlickTippUntag | ActiveCampaignUntag | ActiveCampaignList)
-        key = effect_key(rule.id, occasion, Contact(contact).key, number)
-        for trace in traces(step, key, occasion):
-            yield Wanted(rule, occasion, contact, step, trace, due_at, sure)
+        key = effect_key(rule.id, occasion, contact.key, number)
+        for trace in traces(_as_sent(step, rule, occasion, contact, person), key, occasion):
+            yield Wanted(rule, occasion, contact.email, step, trace, due_at, is_sure(step, trace))
+
+
+def _as_sent(step: AnyStep, rule: Rule, occasion: Occasion, contact: Contact, person: Registration) -> Step:
+    """Return a step with its texts where it depends on them what it leaves."""
+    if not isinstance(step, QuentnContact):
+        return step
+    variables = variables_of(contact, occasion, RuleFacts(rule.id, rule.title, rule.language))
+    return rendered(step, variables | ({"entry": dict(person.details)} if rule.tells_details else {}))
+
+
+def _open(wanted: Wanted, closed: frozenset[str]) -> Iterator[Wanted]:
+    """Yield what is owed unless the contact is closed in Quentn.
+
+    It may be made there once more if Quentn only remembered the address, as is seen only then.
+    """
+    if wanted.trace[0] != "quentn" or wanted.contact not in closed:
+        yield wanted
+    elif isinstance(wanted.step, QuentnContact) and wanted.trace not in {NOTES_KEPT, STATUS_SET}:
+        yield replace(wanted, sure=False)
 
 
 def _allowed(wanted: Wanted, customers: frozenset[str]) -> bool:

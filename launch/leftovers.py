@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from launch import records, webinars
+from launch import appointments, records, webinars
 from launch.expectation import TARGETS
 
 REASON = "sandbox_ended"
-SOURCES = frozenset({webinars.ACCOUNT, records.ACCOUNT, "callexa_default"})
+SOURCES = frozenset({webinars.ACCOUNT, records.ACCOUNT, appointments.ACCOUNT, "callexa_default"})
 """The source accounts that lead to the sandbox."""
 
 BATCHES = text("""

@@ -14,14 +14,16 @@ from handoff.ledger.connect import open_ledger
 from handoff.rule import Rule
 from handoff.rule_file import load_folder
 from handoff.rule_page import dag_id
-from launch import records
+from launch import appointments, records
 from launch.answers import true_answer
+from launch.closed import closed
 from launch.comparison import Comparison, compare
 from launch.customer import Answered, Customers
 from launch.expectation import Wanted
 from launch.notices import customers
 from launch.occasions import moment_of
 from launch.owed import Owed
+from launch.reminders import Reminder, reminders
 from launch.settings import LaunchError
 from launch.stack import Stack, TookTooLong
 from launch.verdicts import Ledger, LeftOut
@@ -35,8 +37,9 @@ SETTLING_SECONDS = 2.0
 REQUEST_SECONDS = 10.0
 PROGRESS_SECONDS = 2.0
 DAGS_SECONDS = 90.0
-WATCHES = {"webinaris": "watch_webinaris", "insightly": "watch_insightly"}
+WATCHES = {"webinaris": "watch_webinaris", "insightly": "watch_insightly", "etermin": "watch_etermin"}
 """By source, the DAG that hears of what happens in the sandbox."""
+POLLED = {records.SOURCE: records.POLL_SECONDS, appointments.SOURCE: appointments.POLL_SECONDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Outcome:
     :param later: owed, but due after what is waited for.
     :param trouble: one line for each effect that the ledger does not call confirmed.
     :param answers: what those who were asked answered. :param unanswered: why somebody could not.
+    :param reminders: what became of reminders of appointments.
     """
 
     comparison: Comparison
@@ -56,6 +60,7 @@ class Outcome:
     problems: list[str]
     answers: list[Answered]
     unanswered: list[str]
+    reminders: list[Reminder]
 
     @property
     def exact(self) -> bool:
@@ -84,7 +89,8 @@ class MainJob:
         began = float(self._call("POST", "start")["started"])
         self._progress("the sandbox's world begins")
         occasions = list(true_occasions(self._stack.scenario, began))
-        owed = Owed(rules, customers(self._stack.scenario), moment_of(began) + HORIZON)
+        world = self._stack.scenario
+        owed = Owed(rules, customers(world), closed(world), moment_of(began) + HORIZON)
         owed.add(occasions)
         engine = open_ledger(self._stack.ledger_url)
         try:
@@ -93,6 +99,7 @@ class MainJob:
             return Outcome(
                 comparison, owed.later, ledger.left_out(), ledger.trouble(), sorted(paused), list(map(str, problems)),
                 list(self._customers.answers.values()), list(self._customers.troubles.values()),
+                list(reminders(rules, occasions)),
             )  # fmt: skip
         finally:
             self._customers.close()
@@ -140,8 +147,7 @@ class MainJob:
     def _patience(self, wanted: list[Wanted]) -> float:
         """Return how many seconds after the last moment to wait, with the time in which things are heard of."""
         lag = max((webinar.presence_lag for webinar in self._stack.scenario.webinars), default=0.0)
-        if any(one.occasion.source == records.SOURCE for one in wanted):
-            lag = max(lag, records.POLL_SECONDS)
+        lag = max([lag, *(POLLED.get(one.occasion.source, 0.0) for one in wanted)])
         answers = self._customers.patience() + PATIENCE_SECONDS if any(one.step.asks for one in wanted) else 0.0
         return lag + PATIENCE_SECONDS + len(wanted) * PATIENCE_SECONDS_EACH + answers
 

@@ -13,16 +13,18 @@ from launch.occasions import TrueOccasion
 class Owed:
     """What rules owe because of what has happened so far.
 
-    :param customers: see :func:`launch.expectation.expected`.
+    :param customers: see :func:`launch.expectation.expected`, as for ``closed``.
     :param until: aware; what is due later is not waited for.
     """
 
-    def __init__(self, rules: Sequence[Rule], customers: frozenset[str], until: datetime) -> None:
-        self._rules, self._customers, self._until = rules, customers, until
+    def __init__(
+        self, rules: Sequence[Rule], customers: frozenset[str], closed: frozenset[str], until: datetime
+    ) -> None:
+        self._rules, self._customers, self._closed, self._until = rules, customers, closed, until
         self.now: list[Wanted] = []
         self.later: list[Wanted] = []
 
     def add(self, occasions: Iterable[TrueOccasion]) -> None:
         """Add what is owed because of more occasions."""
-        for one in expected(self._rules, occasions, self._customers):
+        for one in expected(self._rules, occasions, self._customers, self._closed):
             (self.now if one.due_at <= self._until else self.later).append(one)

@@ -1,6 +1,7 @@
 """New names for what a ledger remembers of earlier runs.
 
-It hands nobody over again for a date or record that it knows, and asks nobody twice in half a year.
+It hands nobody over again for a date, record or appointment that it knows, and asks nobody twice in half a year, nor
+for a consent that may still be given.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from sandbox.scenario import Scenario
 
 Tree = dict[str, Any]
 RECORDS = ("contacts", "opportunities", "projects")
+ADDRESSES = ("email", "mail")
 
 
 def renewed(scenario: Scenario, seconds: float) -> Scenario:
-    """Return the same world with other ids of dates and CRM records, and other addresses of the CRM's contacts.
+    """Return the same world with other ids of dates, CRM records and appointments, and other addresses of people.
 
-    Whatever names them names them anew. Records without an id get one.
+    These are the CRM's contacts and those who book appointments. Whatever names them names them anew. Records and
+    appointments without an id get one.
 
     :param seconds: the moment (unix) of which the new names are made; another one for each run.
     """
@@ -26,12 +29,15 @@ def renewed(scenario: Scenario, seconds: float) -> Scenario:
     for webinar in tree.get("webinars", ()):
         for date in webinar.get("dates", ()):
             date["id"] = f"{date['id']}-{stamp}"
+    appointments: list[Tree] = tree.get("etermin", {}).get("appointments", [])
+    for number, appointment in enumerate(appointments, 1):
+        appointment["uid"] = f"{appointment.get('uid') or f'appointment{number}'}-{stamp}"
     crm: Tree = tree.get("insightly", {})
     for kind in RECORDS:
         _number(crm.get(kind, ()))
     for record in (record for kind in RECORDS for record in crm.get(kind, ())):
         _shift(record, base)
-    customers = {_plain(contact.get("email", "")) for contact in crm.get("contacts", ())}
+    customers = {_plain(one.get("email", "")) for one in (*crm.get("contacts", ()), *appointments)} - {""}
     _rename(tree, lambda email: _marked(email, stamp) if _plain(email) in customers else email)
     return Scenario.model_validate(tree)
 
@@ -55,8 +61,9 @@ def _shift(record: Tree, base: int) -> None:
 def _rename(part: Any, name: Callable[[str], str]) -> None:
     """Rename every address below a part of the scenario."""
     if isinstance(part, dict):
-        if isinstance(part.get("email"), str):
-            part["email"] = name(part["email"])
+        for key in ADDRESSES:
+            if isinstance(part.get(key), str):
+                part[key] = name(part[key])
         part = list(part.values())
     for one in part if isinstance(part, list) else ():
         _rename(one, name)

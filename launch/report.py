@@ -19,6 +19,7 @@ from launch.comparison import Arrived
 from launch.customer import Answered
 from launch.expectation import Wanted
 from launch.main_job import Outcome
+from launch.reminders import Reminder
 from launch.stack import Urls
 from launch.verdicts import LeftOut
 
@@ -33,6 +34,8 @@ def show(console: Console, outcome: Outcome, urls: Urls) -> None:
     comparison = outcome.comparison
     if any(isinstance(wanted.step, Survey) for wanted, _ in comparison.rows):
         console.print(_surveys(outcome))
+    if outcome.reminders:
+        console.print(_appointments(outcome))
     console.print(
         f"[bold]expected {len(comparison.rows)}, delivered {comparison.delivered}, missing {len(comparison.missing)}, "
         f"twice {len(comparison.twice)}, unexpected {len(comparison.unexpected)}[/bold]",
@@ -51,6 +54,17 @@ def commands_line(ledger_url: str) -> str:
     """Return what to type into another terminal, so that the commands there work on this run's ledger."""
     command = os.path.relpath(Path(sys.executable).parent / "handoff")
     return f"export HANDOFF_LEDGER_URL={shlex.quote(ledger_url)}; {shlex.quote(command)} pending"
+
+
+def push_lines(push_url: str, sandbox_url: str) -> list[str]:
+    """Return the address for eTermin's pushes, and what to type into another terminal to use it."""
+    push = shlex.quote("COMMAND=MODIFIED&APPOINTMENTUID=a1")
+    book = shlex.quote('{"start": "+1d1m", "firstname": "Eva", "lastname": "Muster", "email": "eva@example.org"}')
+    return [
+        f"Push URL: {push_url}",
+        f"A push: curl -d {push} {shlex.quote(push_url)}",
+        f"A booking, to be reminded of in a minute: curl -d {book} {sandbox_url}/_sandbox/etermin/book",
+    ]
 
 
 def _delivered(outcome: Outcome) -> Table:
@@ -91,6 +105,30 @@ def _surveys(outcome: Outcome) -> Table:
             row += [_clock(answered.at), escape(rating), escape(comment), _at(_noted_at(outcome, answered))]
         table.add_row(*row)
     return table
+
+
+def _appointments(outcome: Outcome) -> Table:
+    """Return one line for each reminder: what happened to its appointment, and what became of it."""
+    table = Table(title="Appointments", title_justify="left")
+    for name in ("contact", "appointment", "what happened", "rule", "first due at", "due at", "delivered at"):
+        table.add_column(name, overflow="fold")
+    for one in outcome.reminders[:MOST_ROWS]:
+        news = ", ".join(f"{what} {_clock(at)}" for what, at in one.news)
+        table.add_row(
+            escape(one.contact), escape(one.title), news or "as it was", one.rule.id, _clock(one.first_due_at),
+            _clock(one.due_at) if one.due_at else "never", _reminded(outcome, one),
+        )  # fmt: skip
+    return table
+
+
+def _reminded(outcome: Outcome, one: Reminder) -> str:
+    """Return when a reminder that is owed went out."""
+    mine = one.rule.id, one.key
+    rows = [at for wanted, at in outcome.comparison.rows if (wanted.rule.id, wanted.occasion.key) == mine]
+    if not rows:
+        return "later" if any((wanted.rule.id, wanted.occasion.key) == mine for wanted in outcome.later) else "–"
+    arrived = [at for at in rows if at]
+    return _clock(max(arrived)) if len(arrived) == len(rows) else "[red]missing[/red]"
 
 
 def _noted_at(outcome: Outcome, answered: Answered) -> datetime | None:

@@ -20,7 +20,7 @@ import requests
 from launch import notices, postgres, processes
 from launch.airflow_api import AirflowApi
 from launch.airflow_environment import airflow_environment, base_environment
-from launch.connections import connections, insightly_webhook
+from launch.connections import connections, etermin_push, insightly_webhook, push_url
 from launch.ports import ports_of, refuse_busy, with_free_ports
 from launch.processes import Component
 from launch.settings import CHECKOUT, HOST, LaunchError, Settings
@@ -31,6 +31,7 @@ PARTS = ("scheduler", "dag-processor", "api-server", "triggerer")
 """What ``airflow standalone`` starts; their lines in its output begin with these names."""
 START_SECONDS = 180.0
 POLL_SECONDS = 0.25
+PARSING_NICENESS = 10
 
 Progress = Callable[[str], None]
 
@@ -81,6 +82,11 @@ class Stack:
         """Where UI, sandbox and mails are."""
         sandbox = f"http://{HOST}:{self.settings.sandbox_port}"
         return Urls(f"http://{HOST}:{self.settings.ui_port}", sandbox, f"{sandbox}/_sandbox/mails")
+
+    @property
+    def push_url(self) -> str:
+        """Where everybody who knows it may push as eTermin does; a secret is part of it."""
+        return push_url(self.settings)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -159,7 +165,9 @@ class Stack:
 
     def _start(self) -> None:
         copy = self.settings.run / "scenario.yaml"
-        self.scenario = write_fresh_copy(self.settings.scenario, copy, insightly_webhook(self.settings))
+        self.scenario = write_fresh_copy(
+            self.settings.scenario, copy, insightly_webhook(self.settings), etermin_push(self.settings)
+        )
         for left in self.settings.pids.iterdir():
             left.unlink()
         self.environment = base_environment(self.settings)
@@ -177,7 +185,13 @@ class Stack:
             file = notices.write_notices(self.scenario, self.settings.run / "notices.csv")
             self._complete("notices", notices.command(file, self.ledger_url))
         self.wait_for(lambda: not self.api.unhealthy(), "Airflow did not become healthy")
+        self._parse_when_idle()
         self._progress(f"Airflow is up: {self.urls.ui}")
+
+    def _parse_when_idle(self) -> None:
+        """Let DAG files be read again, every half minute, without holding up what is due at that moment."""
+        with suppress(KeyError, OSError):
+            os.setpriority(os.PRIO_PROCESS, self.pids["dag-processor"], PARSING_NICENESS)
 
     def wait_for(self, done: Callable[[], bool], otherwise: str, seconds: float = START_SECONDS) -> None:
         """Wait until something is so, while everything keeps running.

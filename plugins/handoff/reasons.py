@@ -10,6 +10,7 @@ WORDS = {
     "by_hand": "was named by hand",
     "attached": "is attached to the record",
     "answered": "answered the survey",
+    "opted_in": "confirmed the consent (Double-Opt-in)",
     "customer": "is the customer of the appointment",
     "no_newsletter": "did not tick the newsletter box at the booking",
     "online": "was online at the moment",

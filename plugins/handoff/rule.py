@@ -157,7 +157,7 @@ class Rule(BaseModel):
         if asking and asking[0] != len(self.steps) - 1:
             # Who has agreed already is not asked again, and what follows a skipped step is skipped with it.
             what = "nothing can follow an opt_in: nobody waits for the confirmation"
-            right = "make it the last step; what needs the consent goes into a rule with legal_basis: consent"
+            right = "make it the last step; a rule with source: opt_in begins with the confirmation"
             raise PydanticCustomError("opt_in_last", what, {"right": right, "at": ("steps", asking[0])})
         return self
 

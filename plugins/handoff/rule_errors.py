@@ -20,15 +20,11 @@ from handoff.rule import Rule
 from handoff.rule_document import Document, Location
 from handoff.rule_kinds import kind_of
 from handoff.rule_problem import RuleProblem, nearest, printable
-from handoff.steps import AnyStep
+from handoff.steps import STEPS
 from handoff.windows import WEEKDAYS
 
 Words = dict[str, Any]
 """The part of a :class:`RuleProblem` that does not depend on where it is."""
-
-STEPS: dict[str, type[BaseModel]] = {
-    get_args(model.model_fields["step"].annotation)[0]: model for model in get_args(get_args(AnyStep)[0])
-}
 
 _DAYS = (
     ("mo", "montag", "monday"), ("di", "dienstag", "tuesday"), ("mi", "mittwoch", "wednesday"),

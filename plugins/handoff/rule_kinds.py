@@ -8,12 +8,14 @@ from pydantic_core import InitErrorDetails, ValidationError
 
 from handoff.answer_rule import AnswerRule
 from handoff.appointment_rule import AppointmentRule
+from handoff.confirmation_rule import ConfirmationRule
 from handoff.insightly_rule import InsightlyRule
 from handoff.rule import Rule
 from handoff.webinar_rule import WebinarRule
 
 KINDS: dict[str, type[Rule]] = {
-    kind.model_fields["source"].default: kind for kind in (WebinarRule, InsightlyRule, AppointmentRule, AnswerRule)
+    kind.model_fields["source"].default: kind
+    for kind in (WebinarRule, InsightlyRule, AppointmentRule, AnswerRule, ConfirmationRule)
 }
 """By the source that a rule file names; the first one where it names none."""
 

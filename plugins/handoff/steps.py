@@ -6,7 +6,7 @@ Text fields marked as templates are rendered with Jinja2 (StrictUndefined) from 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -287,3 +287,7 @@ AnyStep = Annotated[
     | OptIn,
     Field(discriminator="step"),
 ]
+STEPS: dict[str, type[Step]] = {
+    get_args(kind.model_fields["step"].annotation)[0]: kind for kind in get_args(get_args(AnyStep)[0])
+}
+"""By the name that a rule file gives them."""

@@ -14,7 +14,7 @@ from handoff.errors import HandoffError
 from handoff.public_holidays import State
 from handoff.working_days import working_days_from
 
-Anchor = Literal["start", "end", "closed", "answered", "booked", "modified", "deleted"]
+Anchor = Literal["start", "end", "closed", "answered", "booked", "modified", "deleted", "confirmed"]
 Language = Literal["de", "en"]
 
 _WORDS = {
@@ -27,9 +27,10 @@ _AND = {"de": "und", "en": "and"}
 _ANCHORS = {
     "de": {"start": "Start", "end": "Ende", "closed": "Abschluss", "answered": "Eingang der Antwort",
            "booked": "Zeitpunkt der Buchung", "modified": "Zeitpunkt der Änderung",
-           "deleted": "Zeitpunkt der Löschung"},
+           "deleted": "Zeitpunkt der Löschung", "confirmed": "Bestätigung der Einwilligung"},
     "en": {"start": "the start", "end": "the end", "closed": "the closing", "answered": "the answer",
-           "booked": "the booking", "modified": "the change", "deleted": "the deletion"},
+           "booked": "the booking", "modified": "the change", "deleted": "the deletion",
+           "confirmed": "the confirmation"},
 }  # fmt: skip
 _DIRECTIONS = {
     "de": {"before": "vor", "after": "nach", "at": "zum"},

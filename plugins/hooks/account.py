@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from handoff.errors import WrongCredentials
-from handoff.ledger.quotas import Quota
+from handoff.ledger.quotas import Limits, Quota
 
 READING = "read the connection"
+DEFAULT_TIMEOUT = 10.0
+SETTLING_SECONDS = 2.0
+"""Our own choice: no vendor says how soon an effect can be read."""
 
 
 class ConnectionValues(Protocol):
@@ -32,6 +35,8 @@ class Account:
 
     :param conn_id: Airflow connection id. :param base_url: without a slash at its end.
     :param extra: the connection's extra fields; read with :meth:`text` and :meth:`number`.
+    :param rate: requests a second of an account whose connection names none, ``None`` where they need not be spaced.
+    :param polling: share of a day's requests for polling; 0 for an account that is only written to.
     """
 
     conn_id: str
@@ -39,14 +44,25 @@ class Account:
     login: str
     password: str = field(repr=False)
     extra: Mapping[str, Any] = field(repr=False)
+    rate: float | None = None
+    polling: float = 0.0
 
     @classmethod
-    def from_connection(cls, conn_id: str, connection: ConnectionValues, default_host: str = "") -> Account:
+    def from_connection(
+        cls,
+        conn_id: str,
+        connection: ConnectionValues,
+        default_host: str = "",
+        *,
+        rate: float | None = None,
+        polling: float = 0.0,
+    ) -> Account:
         """Read a connection.
 
         The extra fields are decoded here because ``Connection.extra_dejson`` may not be used in async tasks.
 
         :param default_host: base URL of an account whose connection names no host.
+        :param rate: see :class:`Account`, like ``polling``.
         :raises WrongCredentials: host or extra cannot be used.
         """
         try:
@@ -56,7 +72,12 @@ class Account:
         if not isinstance(extra, dict):
             raise WrongCredentials(conn_id, READING, "the extra fields are not a JSON object")
         base_url = _base_url(conn_id, connection, default_host)
-        return cls(conn_id, base_url, (connection.login or "").strip(), (connection.password or "").strip(), extra)
+        login, password = (connection.login or "").strip(), (connection.password or "").strip()
+        return cls(conn_id, base_url, login, password, extra, rate, polling)
+
+    def below(self, path: str) -> Account:
+        """Return the account with the path of its API at the end of the base URL, where it is not there yet."""
+        return self if self.base_url.endswith(path) else replace(self, base_url=self.base_url + path)
 
     def text(self, name: str, default: str = "") -> str:
         """Return an extra field as text; empty means the default."""
@@ -78,14 +99,27 @@ class Account:
             raise WrongCredentials(self.conn_id, READING, f"extra field {name!r} must be a number from {least:g}")
         return value
 
-    def quota(self, polling: float = 0.0) -> Quota | None:
-        """Return the day's requests that the connection allows, ``None`` when it names none.
+    @property
+    def timeout(self) -> float:
+        """Seconds for a whole answer. :raises WrongCredentials: it is no number from 0.1."""
+        return self.number("timeout", DEFAULT_TIMEOUT, 0.1)
 
-        :param polling: share of them for polling; 0 for an account that is only written to.
-        :raises WrongCredentials: ``requests_per_day`` is no number from 1.
-        """
+    @property
+    def settling_seconds(self) -> float:
+        """How long an effect may take until it can be read. :raises WrongCredentials: it is no number."""
+        return self.number("settling_seconds", SETTLING_SECONDS)
+
+    @property
+    def limits(self) -> Limits:
+        """What the connection allows over all workers. :raises WrongCredentials: something is no number."""
+        rate = self.number("requests_per_second", self.rate, 0.01) if self.rate else None
         per_day = int(self.number("requests_per_day", 0, 1))
-        return Quota(per_day, polling=polling) if per_day else None
+        return Limits(rate, Quota(per_day, polling=self.polling) if per_day else None)
+
+
+def is_key(text: str) -> bool:
+    """Whether a text can be a key: there is one, and it can be sent in a header."""
+    return bool(text) and text.isascii() and text.isprintable()
 
 
 def _base_url(conn_id: str, connection: ConnectionValues, default_host: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.answer import SOURCE as ANSWERS
+from handoff.confirmation import SOURCE as CONFIRMATIONS
 from handoff.delivery.answers_source import AnswersSource
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.by_hand import ByHand
+from handoff.delivery.confirmations_source import ConfirmationsSource
 from handoff.delivery.desk import LimiterOf
 from handoff.errors import WrongCredentials
 from handoff.ledger.quotas import Limits
@@ -29,7 +29,7 @@ from hooks.klicktipp_target import KlickTippTarget
 from hooks.mail_target import MailTarget
 from hooks.quentn_target import QuentnTarget
 from hooks.source_rules import asked_tags, asks_newsletter, rules_of
-from hooks.transport import Throttle
+from hooks.vendor_target import VendorTarget
 from hooks.webinaris_source import WebinarisSource
 
 OPENING = "read the connection"
@@ -45,20 +45,6 @@ async def connection_of(conn_id: str) -> Connection:
     except AirflowNotFoundException:
         words = "there is no such connection; create it under Admin > Connections"
         raise WrongCredentials(conn_id, OPENING, words) from None
-
-
-class VendorTarget(Protocol):
-    """A vendor's target, as it is made from a connection."""
-
-    @classmethod
-    def from_connection(cls, conn_id: str, connection: Connection, throttle: Throttle | None = None) -> Target:
-        """Make the target of a connection. :raises WrongCredentials: it cannot be used."""
-        ...
-
-    @classmethod
-    def limits(cls, conn_id: str, connection: Connection) -> Limits:
-        """Return what the connection allows. :raises WrongCredentials: it cannot be used."""
-        ...
 
 
 VENDORS: dict[str, type[VendorTarget]] = {
@@ -97,13 +83,15 @@ async def limits_of(step: str, conn_id: str) -> Limits:
 async def open_source(source: str, conn_id: str, engine: AsyncEngine) -> Source:
     """Open a source account.
 
-    :param engine: the ledger, which knows what was given by hand, what was answered and what was seen before.
+    :param engine: the ledger, which knows what was given by hand, answered, confirmed and seen before.
     :raises WrongCredentials: when the connection is missing or cannot be used.
     """
     if source == BY_HAND:
         return ByHand()
     if source == ANSWERS:
         return AnswersSource(engine)
+    if source == CONFIRMATIONS:
+        return ConfirmationsSource(engine)
     connection = await connection_of(conn_id)
     if source == INSIGHTLY:
         return InsightlySource.from_connection(conn_id, connection, engine, asked_tags(rules_of(source, conn_id)))

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
 from handoff.errors import Refused, WrongCredentials
-from hooks.account import READING, Account, ConnectionValues
+from hooks.account import READING, Account, ConnectionValues, is_key
 from hooks.protocols.activecampaign import ActiveCampaignProtocol, Document
 from hooks.vendor_hook import VendorHook
 
 API_PATH = "/api/3"
 REQUESTS_PER_SECOND = 5.0
 """Per account over all its keys (activecampaign.md 3.1)."""
-SETTLING_SECONDS = 2.0
 BULK_THRESHOLD = 50
 
 
@@ -25,12 +23,10 @@ def account_of(conn_id: str, connection: ConnectionValues) -> Account:
 
     :raises WrongCredentials: it has no host or no Api-Token, or they cannot be used.
     """
-    account = Account.from_connection(conn_id, connection)
-    if not account.password or not (account.password.isascii() and account.password.isprintable()):
+    account = Account.from_connection(conn_id, connection, rate=REQUESTS_PER_SECOND)
+    if not is_key(account.password):
         raise WrongCredentials(conn_id, READING, "the password must be the Api-Token of Settings > Developer")
-    if account.base_url.endswith(API_PATH):
-        return account
-    return replace(account, base_url=account.base_url + API_PATH)
+    return account.below(API_PATH)
 
 
 class ActiveCampaignHook(VendorHook):
@@ -45,14 +41,11 @@ class ActiveCampaignHook(VendorHook):
     default_conn_name = "activecampaign_default"
     conn_type = "activecampaign"
     hook_name = "ActiveCampaign"
+    read_account = staticmethod(account_of)
 
     def __init__(self, activecampaign_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(activecampaign_conn_id, **kwargs)
         self.activecampaign_conn_id = activecampaign_conn_id
-
-    def account(self) -> Account:
-        """Return what the connection says. :raises WrongCredentials: it cannot be used."""
-        return account_of(self.activecampaign_conn_id, self.get_connection(self.activecampaign_conn_id))
 
     @cached_property
     def protocol(self) -> ActiveCampaignProtocol:

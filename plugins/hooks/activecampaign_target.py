@@ -2,63 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Self
 
-from handoff.delivery.purpose import SETTLING, spending
 from handoff.ledger.quotas import Limits
-from handoff.steps import Step
-from handoff.target import Call, Promise, Proof
-from hooks.account import ConnectionValues
-from hooks.activecampaign import BULK_THRESHOLD, REQUESTS_PER_SECOND, SETTLING_SECONDS, account_of
+from handoff.target import Call, Proof
+from hooks.account import Account, ConnectionValues
+from hooks.activecampaign import BULK_THRESHOLD, account_of
 from hooks.activecampaign_bulk import BulkCollector
 from hooks.protocols.activecampaign import ActiveCampaignProtocol
 from hooks.protocols.activecampaign_steps import ActiveCampaignSteps
-from hooks.transport import AsyncTransport, Throttle
-from hooks.vendor_hook import DEFAULT_TIMEOUT
+from hooks.transport import AsyncTransport
+from hooks.vendor_target import VendorTarget
 
 
-class ActiveCampaignTarget:
-    """One ActiveCampaign account (implements :class:`handoff.target.Target`)."""
+class ActiveCampaignTarget(VendorTarget):
+    """One ActiveCampaign account, which also imports contacts in bulk."""
 
-    promise = Promise.SETTLED_BY_READING
+    read_account = staticmethod(account_of)
+    _steps: ActiveCampaignSteps
 
     def __init__(
         self, steps: ActiveCampaignSteps, transport: AsyncTransport, bulk: BulkCollector, settling_seconds: float
     ) -> None:
-        self.settling_seconds = settling_seconds
-        self._steps, self._transport, self._bulk = steps, transport, bulk
+        super().__init__(steps, transport, settling_seconds)
+        self._bulk = bulk
 
     @classmethod
-    def from_connection(cls, conn_id: str, connection: ConnectionValues, throttle: Throttle | None = None) -> Self:
-        """Make the target of a connection.
-
-        :param throttle: awaited before every HTTP request (see :meth:`requests_per_second`).
-        :raises WrongCredentials: the connection cannot be used.
-        """
-        account = account_of(conn_id, connection)
-        protocol = ActiveCampaignProtocol(conn_id, account.password)
-        timeout = account.number("timeout", DEFAULT_TIMEOUT, 0.1)
-        transport = AsyncTransport(conn_id, account.base_url, timeout=timeout, throttle=throttle)
-        threshold = int(account.number("bulk_threshold", BULK_THRESHOLD))
-        settling = account.number("settling_seconds", SETTLING_SECONDS)
-        return cls(ActiveCampaignSteps(protocol), transport, BulkCollector(protocol, transport, threshold), settling)
-
-    @staticmethod
-    def requests_per_second(conn_id: str, connection: ConnectionValues) -> float:
-        """Return the rate that the connection allows over all workers. :raises WrongCredentials: it is no number."""
-        return account_of(conn_id, connection).number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
+    def of(cls, account: Account, transport: AsyncTransport) -> Self:
+        """Make the target of an account. :raises WrongCredentials: something is no number."""
+        protocol = ActiveCampaignProtocol(account.conn_id, account.password)
+        bulk = BulkCollector(protocol, transport, _threshold(account))
+        return cls(ActiveCampaignSteps(protocol), transport, bulk, account.settling_seconds)
 
     @classmethod
     def limits(cls, conn_id: str, connection: ConnectionValues) -> Limits:
         """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
         account = account_of(conn_id, connection)
-        bulk_from = int(account.number("bulk_threshold", BULK_THRESHOLD)) or None
-        return Limits(cls.requests_per_second(conn_id, connection), account.quota(), bulk_from)
-
-    async def prepare(self, step: Step) -> None:
-        """Read the tags. :raises TargetError: see :class:`~handoff.target.Target`."""
-        await self._transport.run(self._steps.protocol.tags.find(getattr(step, "tag", "")))
+        return replace(account.limits, bulk_from=_threshold(account) or None)
 
     def coalesces(self, call: Call) -> bool:
         """Whether the call may go out in a bulk import."""
@@ -66,19 +48,16 @@ class ActiveCampaignTarget:
 
     async def send(self, call: Call) -> Proof:
         """Carry out the effect once and return its proof. :raises TargetError: see :class:`~handoff.target.Target`."""
-        singly = partial(self._send_singly, call)
+        singly = partial(super().send, call)
         entry = await self._transport.run(self._steps.bulk_entry(call))
         return await (singly() if entry is None else self._bulk.send(entry, singly))
-
-    async def seen(self, call: Call) -> Proof | None:
-        """Read the effect back; ``None`` when it is not there. :raises TargetError: it cannot be read now."""
-        with spending(SETTLING):
-            return await self._transport.run(self._steps.seen(call))
 
     async def close(self) -> None:
         """Release the connections; safe to call twice."""
         await self._bulk.close()
-        await self._transport.close()
+        await super().close()
 
-    async def _send_singly(self, call: Call) -> Proof:
-        return await self._transport.run(self._steps.send(call))
+
+def _threshold(account: Account) -> int:
+    """From how many contacts on they are imported in bulk; 0 for never."""
+    return int(account.number("bulk_threshold", BULK_THRESHOLD))

@@ -5,33 +5,33 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import datetime
 from functools import cached_property
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from handoff.delivery.purpose import POLLING, Purposes
 from handoff.errors import WrongCredentials
-from handoff.ledger.quotas import POLLING_SHARE, Limits
+from handoff.ledger.quotas import POLLING_SHARE
 from hooks.account import READING, Account, ConnectionValues
-from hooks.metered import Meter
 from hooks.protocols.callexa_assumed import ZONE, Answers, CallexaProtocol, Queued, Surface
 from hooks.protocols.shared import Conversation
 from hooks.protocols.webinaris_times import known_zone
-from hooks.transport import AsyncTransport, Throttle
-from hooks.vendor_hook import DEFAULT_TIMEOUT, VendorHook
+from hooks.transport import Throttle
+from hooks.vendor_client import VendorClient
+from hooks.vendor_hook import VendorHook
 
 DEFAULT_HOST = "https://www.callexa.com"
 REQUESTS_PER_SECOND = 5.0
 """Our own choice: nothing is known of a rate limit (callexa.md 5)."""
-SETTLING_SECONDS = 2.0
 
 
 def account_of(conn_id: str, connection: ConnectionValues) -> Account:
-    """Read a connection of type ``callexa``.
+    """Read a connection of type ``callexa``; the account is both read and written to.
 
     :raises WrongCredentials: login or API key is missing, or something cannot be used.
     """
-    account = Account.from_connection(conn_id, connection, DEFAULT_HOST)
+    account = Account.from_connection(
+        conn_id, connection, DEFAULT_HOST, rate=REQUESTS_PER_SECOND, polling=POLLING_SHARE
+    )
     if not account.login or not account.password or ":" in account.login:
         raise WrongCredentials(conn_id, READING, "put the login e-mail into Login and the API key into Password")
     return account
@@ -51,15 +51,6 @@ def protocol_of(account: Account) -> CallexaProtocol:
     except ValueError as error:
         raise WrongCredentials(account.conn_id, READING, str(error)) from None
     return CallexaProtocol(account.conn_id, account.login, account.password, surface, zone)
-
-
-def limits_of(account: Account) -> Limits:
-    """Return what the connection allows over all workers; the account is both read and written to.
-
-    :raises WrongCredentials: something is no number.
-    """
-    rate = account.number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
-    return Limits(rate, account.quota(polling=POLLING_SHARE))
 
 
 def read_answers(
@@ -82,14 +73,11 @@ class CallexaHook(VendorHook):
     default_conn_name = "callexa_default"
     conn_type = "callexa"
     hook_name = "Callexa"
+    read_account = staticmethod(account_of)
 
     def __init__(self, callexa_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(callexa_conn_id, **kwargs)
         self.callexa_conn_id = callexa_conn_id
-
-    def account(self) -> Account:
-        """Return what the connection says. :raises WrongCredentials: it cannot be used."""
-        return account_of(self.callexa_conn_id, self.get_connection(self.callexa_conn_id))
 
     @cached_property
     def protocol(self) -> CallexaProtocol:
@@ -115,50 +103,25 @@ class CallexaHook(VendorHook):
         return self.carry(read_answers(self.protocol, survey, updated_after))
 
 
-class CallexaClient:
-    """Reads surveys and answers without blocking; use it as an async context manager, or close it.
+class CallexaClient(VendorClient[Account]):
+    """Reads surveys and answers without blocking."""
 
-    :param throttle: awaited before every request; without one, requests are spaced and counted in the ledger, together
-        with those of all workers. :param purposes: what they are for.
-    """
+    read_account = staticmethod(account_of)
 
     def __init__(self, account: Account, throttle: Throttle | None = None, purposes: Purposes = POLLING) -> None:
-        self.account, self._protocol, limits = account, protocol_of(account), limits_of(account)
-        self._meter = None if throttle else Meter(account.conn_id, limits.quota, purposes, rate=limits.rate)
-        timeout = account.number("timeout", DEFAULT_TIMEOUT, 0.1)
-        self._transport = AsyncTransport(
-            account.conn_id, account.base_url, timeout=timeout, throttle=throttle or self._meter
-        )
-
-    @classmethod
-    def from_connection(
-        cls,
-        conn_id: str,
-        connection: ConnectionValues,
-        throttle: Throttle | None = None,
-        purposes: Purposes = POLLING,
-    ) -> Self:
-        """Build the client from an Airflow connection; nothing is connected yet.
-
-        :raises WrongCredentials: when the connection cannot be used.
-        """
-        return cls(account_of(conn_id, connection), throttle, purposes)
-
-    @property
-    def pace_seconds(self) -> float:
-        """How far apart polls have to be so that the day's requests last; 0 without a limit."""
-        return self._meter.pace_seconds if self._meter else 0.0
+        super().__init__(account, throttle, purposes)
+        self._protocol = protocol_of(account)
 
     async def surveys(self) -> dict[str, str]:
         """Return the account's surveys, id to name. :raises TargetError: they cannot be read now."""
-        return await self._transport.run(self._protocol.read_surveys())
+        return await self.carry(self._protocol.read_surveys())
 
     async def survey_id(self, survey: str) -> str:
         """Return the id of a survey, given by name or id.
 
         :raises Refused: the account has no such survey. :raises TargetError: the surveys cannot be read now.
         """
-        return await self._transport.run(self._protocol.surveys.resolve(survey))
+        return await self.carry(self._protocol.surveys.resolve(survey))
 
     async def answers(self, survey: str, updated_after: datetime | None = None) -> Answers:
         """Return the answers to a survey that changed since a moment, or all of them.
@@ -169,18 +132,4 @@ class CallexaClient:
         :param survey: name or id. :param updated_after: aware; the ``cursor`` of the last reading.
         :raises Refused: the account has no such survey. :raises TargetError: they cannot be read now.
         """
-        return await self._transport.run(read_answers(self._protocol, survey, updated_after))
-
-    async def close(self) -> None:
-        """Close the connections; safe to call twice."""
-        await self._transport.close()
-        if self._meter:
-            await self._meter.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
+        return await self.carry(read_answers(self._protocol, survey, updated_after))

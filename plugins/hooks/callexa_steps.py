@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from handoff.errors import Refused, Transient
-from handoff.steps import CallexaRecipient
+from handoff.steps import CallexaRecipient, Step
 from handoff.target import Call, Proof
 from hooks.protocols.callexa_assumed import QUEUED, SKIPPED, CallexaProtocol, Recipient
 from hooks.protocols.shared import Conversation
@@ -22,6 +22,10 @@ class CallexaSteps:
 
     def __init__(self, protocol: CallexaProtocol) -> None:
         self.protocol = protocol
+
+    def prepare(self, step: Step) -> Conversation[None]:
+        """Read the surveys."""
+        yield from self.protocol.surveys.find(getattr(step, "survey", ""))
 
     def send(self, call: Call) -> Conversation[Proof]:
         """Queue the contact for the survey.

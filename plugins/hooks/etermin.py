@@ -5,23 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from handoff.delivery.purpose import POLLING, Purposes
 from handoff.errors import WrongCredentials
-from handoff.ledger.quotas import Limits
-from hooks.account import READING, Account, ConnectionValues
-from hooks.metered import Meter
+from hooks.account import READING, Account, ConnectionValues, is_key
 from hooks.protocols.etermin import ETerminProtocol, Read
 from hooks.protocols.etermin_appointments import Appointment, CustomerRecord, Named
 from hooks.protocols.etermin_times import ZONE, zone_of
-from hooks.protocols.shared import Conversation
-from hooks.transport import AsyncTransport, Throttle
-from hooks.vendor_hook import DEFAULT_TIMEOUT, VendorHook
+from hooks.vendor_client import VendorClient
+from hooks.vendor_hook import VendorHook
 
-Result = TypeVar("Result")
 DEFAULT_HOST, API_PATH = "https://www.etermin.net", "/api"
 REQUESTS_PER_SECOND = 5.0
 """Our own choice: nothing is known of a rate limit (etermin.md 2.5)."""
@@ -44,8 +38,7 @@ class ETerminAccount:
 
     def __init__(self, account: Account) -> None:
         self.conn_id, self.base_url, self.zone = account.conn_id, account.base_url, zone_in(account)
-        self.timeout = account.number("timeout", DEFAULT_TIMEOUT, 0.1)
-        self.limits = limits_of(account)
+        self.timeout, self.limits = account.timeout, account.limits
         self.calls = ETerminProtocol(account.conn_id, account.login, account.password, self.zone)
 
     @classmethod
@@ -56,13 +49,14 @@ class ETerminAccount:
 
 def account_of(conn_id: str, connection: ConnectionValues) -> Account:
     """Read a connection, with the base URL of the API. :raises WrongCredentials: keys are missing, or no keys."""
-    account = Account.from_connection(conn_id, connection, DEFAULT_HOST)
-    if not all(key.isascii() and key.isprintable() and key for key in (account.login, account.password)):
+    account = Account.from_connection(
+        conn_id, connection, DEFAULT_HOST, rate=REQUESTS_PER_SECOND, polling=POLLING_SHARE
+    )
+    if not is_key(account.login) or not is_key(account.password):
         words = "put the public API key into Login and the private one into Password (eTermin: API > API & Web Push)"
         raise WrongCredentials(conn_id, READING, words)
-    path = "" if account.base_url.endswith(API_PATH) else API_PATH
     minutes = account.number("poll_minutes", POLL_MINUTES, 1)
-    return replace(account, base_url=account.base_url + path, extra={**account.extra, "poll_minutes": minutes})
+    return replace(account.below(API_PATH), extra={**account.extra, "poll_minutes": minutes})
 
 
 def zone_in(account: Account) -> str:
@@ -72,12 +66,6 @@ def zone_in(account: Account) -> str:
     except ValueError as error:
         words = f"extra field 'timezone' is {error}"
     raise WrongCredentials(account.conn_id, READING, words)
-
-
-def limits_of(account: Account) -> Limits:
-    """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
-    rate = account.number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
-    return Limits(rate, account.quota(polling=POLLING_SHARE))
 
 
 class ETerminHook(VendorHook):
@@ -92,14 +80,11 @@ class ETerminHook(VendorHook):
     default_conn_name = "etermin_default"
     conn_type = "etermin"
     hook_name = "eTermin"
+    read_account = staticmethod(account_of)
 
     def __init__(self, etermin_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(etermin_conn_id, **kwargs)
         self.etermin_conn_id = etermin_conn_id
-
-    def account(self) -> Account:
-        """Return what the connection says. :raises WrongCredentials: it cannot be used."""
-        return account_of(self.etermin_conn_id, self.get_connection(self.etermin_conn_id))
 
     @cached_property
     def etermin(self) -> ETerminAccount:
@@ -152,39 +137,10 @@ class ETerminHook(VendorHook):
         self.carry(self.etermin.calls.delete(key, **more))
 
 
-class ETerminClient:
-    """The reading calls without blocking; use it as an async context manager, or close it.
+class ETerminClient(VendorClient[ETerminAccount]):
+    """The reading calls without blocking."""
 
-    :param throttle: awaited before every request; without one, requests are spaced and counted in the ledger, together
-        with those of all workers. :param purposes: what they are for.
-    """
-
-    def __init__(self, account: ETerminAccount, throttle: Throttle | None = None, purposes: Purposes = POLLING) -> None:
-        self.account = account
-        limits = account.limits
-        self._meter = None if throttle else Meter(account.conn_id, limits.quota, purposes, rate=limits.rate)
-        self._transport = AsyncTransport(
-            account.conn_id, account.base_url, timeout=account.timeout, throttle=throttle or self._meter
-        )
-
-    @classmethod
-    def from_connection(
-        cls,
-        conn_id: str,
-        connection: ConnectionValues,
-        throttle: Throttle | None = None,
-        purposes: Purposes = POLLING,
-    ) -> Self:
-        """Build the client from an Airflow connection; nothing is connected yet.
-
-        :raises WrongCredentials: when the connection cannot be used.
-        """
-        return cls(ETerminAccount.from_connection(conn_id, connection), throttle, purposes)
-
-    @property
-    def pace_seconds(self) -> float:
-        """How far apart requests have to be so that the day's last; 0 without a limit."""
-        return self._meter.pace_seconds if self._meter else 0.0
+    read_account = staticmethod(ETerminAccount.from_connection)
 
     async def sync(self, token: str = "") -> Read:
         """Return what changed since a token (see :meth:`ETerminProtocol.sync`)."""
@@ -205,21 +161,3 @@ class ETerminClient:
     async def contacts(self, email: str) -> tuple[CustomerRecord, ...]:
         """Return the contacts with an address."""
         return await self.carry(self.account.calls.contacts(email))
-
-    async def close(self) -> None:
-        """Close the connections; safe to call twice."""
-        await self._transport.close()
-        if self._meter:
-            await self._meter.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def carry(self, operation: Conversation[Result]) -> Result:
-        """Drive one operation. :raises TargetError: see :mod:`handoff.errors`."""
-        return await self._transport.run(operation)

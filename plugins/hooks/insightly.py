@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from functools import cached_property
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from handoff.delivery.purpose import POLLING, Purposes
 from handoff.errors import WrongCredentials
-from handoff.ledger.quotas import Limits
-from hooks.account import READING, Account, ConnectionValues
-from hooks.metered import Meter
+from hooks.account import READING, Account, ConnectionValues, is_key
 from hooks.protocols.insightly import InsightlyProtocol
 from hooks.protocols.insightly_notes import InsightlyNotes, Note
 from hooks.protocols.insightly_records import (
@@ -25,18 +22,15 @@ from hooks.protocols.insightly_records import (
     RecordKind,
     StateChange,
 )
-from hooks.protocols.shared import Conversation
-from hooks.transport import AsyncTransport, Throttle
-from hooks.vendor_hook import DEFAULT_TIMEOUT, VendorHook
+from hooks.vendor_client import VendorClient
+from hooks.vendor_hook import VendorHook
 
-Result = TypeVar("Result")
 API_PATH = "/v3.1"
 POD = re.compile(r"[a-z]{2,3}[0-9]{1,2}")
 REQUESTS_PER_SECOND = 10.0
 """All plans (insightly.md 1.3)."""
 POLLING_SHARE = 0.5
 """Of a day's requests: what is read here leads to far more requests than the notes that come back."""
-SETTLING_SECONDS = 2.0
 
 
 class InsightlyAccount:
@@ -51,14 +45,9 @@ class InsightlyAccount:
     """
 
     def __init__(self, account: Account) -> None:
-        if not account.password or not (account.password.isascii() and account.password.isprintable()):
-            words = "put the API key into Password (Insightly: User Settings > API)"
-            raise WrongCredentials(account.conn_id, READING, words)
         self.conn_id, self.base_url = account.conn_id, account.base_url
-        self.timeout = account.number("timeout", DEFAULT_TIMEOUT, 0.1)
-        self.settling_seconds = account.number("settling_seconds", SETTLING_SECONDS)
-        rate = account.number("requests_per_second", REQUESTS_PER_SECOND, 0.01)
-        self.limits = Limits(rate, account.quota(polling=POLLING_SHARE))
+        self.timeout, self.limits = account.timeout, account.limits
+        self.settling_seconds = account.settling_seconds
         self.calls = InsightlyProtocol(account.conn_id, account.password)
         self.notes = InsightlyNotes(self.calls)
 
@@ -71,13 +60,16 @@ class InsightlyAccount:
 def account_of(conn_id: str, connection: ConnectionValues) -> Account:
     """Read a connection, with the base URL that its host or its pod leads to.
 
-    :raises WrongCredentials: it names neither, or they cannot be used.
+    :raises WrongCredentials: it names neither, or has no API key, or they cannot be used.
     """
+    account = Account.from_connection(
+        conn_id, connection, "https://api.insightly.com", rate=REQUESTS_PER_SECOND, polling=POLLING_SHARE
+    )
+    if not is_key(account.password):
+        words = "put the API key into Password (Insightly: User Settings > API)"
+        raise WrongCredentials(conn_id, READING, words)
     if (connection.host or "").strip():
-        account = Account.from_connection(conn_id, connection)
-        path = "" if account.base_url.endswith(API_PATH) else API_PATH
-        return replace(account, base_url=account.base_url + path)
-    account = Account.from_connection(conn_id, connection, "https://api.insightly.com")
+        return account.below(API_PATH)
     pod = account.text("pod").lower()
     if not POD.fullmatch(pod):
         words = "give the pod, e.g. eu1: it stands in the API URL below the key (Insightly: User Settings > API)"
@@ -97,22 +89,16 @@ class InsightlyHook(VendorHook):
     default_conn_name = "insightly_default"
     conn_type = "insightly"
     hook_name = "Insightly"
+    read_account = staticmethod(account_of)
 
     def __init__(self, insightly_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(insightly_conn_id, **kwargs)
         self.insightly_conn_id = insightly_conn_id
-        self._insightly: InsightlyAccount | None = None
 
-    def account(self) -> Account:
-        """Return what the connection says. :raises WrongCredentials: it cannot be used."""
-        return account_of(self.insightly_conn_id, self.get_connection(self.insightly_conn_id))
-
-    @property
+    @cached_property
     def insightly(self) -> InsightlyAccount:
         """The account with its calls."""
-        if self._insightly is None:
-            self._insightly = InsightlyAccount(self.account())
-        return self._insightly
+        return InsightlyAccount(self.account())
 
     def sign_in(self) -> str:
         """Read the instance and return its name with the host, which shows the pod."""
@@ -168,41 +154,10 @@ class InsightlyHook(VendorHook):
         return self.carry(self.insightly.notes.add(contact_id, title, body))
 
 
-class InsightlyClient:
-    """The reading calls without blocking; use it as an async context manager, or close it.
+class InsightlyClient(VendorClient[InsightlyAccount]):
+    """The reading calls without blocking."""
 
-    :param throttle: awaited before every request; without one, requests are spaced and counted in the ledger, together
-        with those of all workers. :param purposes: what they are for.
-    """
-
-    def __init__(
-        self, account: InsightlyAccount, throttle: Throttle | None = None, purposes: Purposes = POLLING
-    ) -> None:
-        self.account = account
-        limits = account.limits
-        self._meter = None if throttle else Meter(account.conn_id, limits.quota, purposes, rate=limits.rate)
-        self._transport = AsyncTransport(
-            account.conn_id, account.base_url, timeout=account.timeout, throttle=throttle or self._meter
-        )
-
-    @classmethod
-    def from_connection(
-        cls,
-        conn_id: str,
-        connection: ConnectionValues,
-        throttle: Throttle | None = None,
-        purposes: Purposes = POLLING,
-    ) -> Self:
-        """Build the client from an Airflow connection; nothing is connected yet.
-
-        :raises WrongCredentials: when the connection cannot be used.
-        """
-        return cls(InsightlyAccount.from_connection(conn_id, connection), throttle, purposes)
-
-    @property
-    def pace_seconds(self) -> float:
-        """How far apart requests have to be so that the day's last; 0 without a limit. A poll takes one or more."""
-        return self._meter.pace_seconds if self._meter else 0.0
+    read_account = staticmethod(InsightlyAccount.from_connection)
 
     async def changed(self, kind: RecordKind, since: datetime | None = None) -> Changes:
         """Return what changed since a moment (see :meth:`InsightlyProtocol.changed`)."""
@@ -223,21 +178,3 @@ class InsightlyClient:
     async def contacts_by_email(self, email: str) -> tuple[CrmContact, ...]:
         """Return the contacts with an address by ascending id."""
         return await self.carry(self.account.calls.contacts_by_email(email))
-
-    async def close(self) -> None:
-        """Close the connections; safe to call twice."""
-        await self._transport.close()
-        if self._meter:
-            await self._meter.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def carry(self, operation: Conversation[Result]) -> Result:
-        """Drive one operation. :raises TargetError: see :mod:`handoff.errors`."""
-        return await self._transport.run(operation)

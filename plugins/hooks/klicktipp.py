@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from handoff.errors import WrongCredentials
-from hooks.account import READING, Account
+from hooks.account import READING, Account, ConnectionValues
 from hooks.protocols.klicktipp import ContactDocument, KlickTippProtocol
 from hooks.protocols.klicktipp_session import KeyPair, Login
 from hooks.vendor_hook import VendorHook
@@ -15,7 +15,11 @@ from hooks.vendor_hook import VendorHook
 DEFAULT_HOST = "https://api.klicktipp.com"
 REQUESTS_PER_SECOND = 10.0
 """Our own choice: KlickTipp documents no rate limit (klicktipp.md 2.7)."""
-SETTLING_SECONDS = 2.0
+
+
+def account_of(conn_id: str, connection: ConnectionValues) -> Account:
+    """Read a connection; how it signs, :func:`protocol_of` says. :raises WrongCredentials: it cannot be used."""
+    return Account.from_connection(conn_id, connection, DEFAULT_HOST, rate=REQUESTS_PER_SECOND)
 
 
 def protocol_of(account: Account) -> KlickTippProtocol:
@@ -45,16 +49,11 @@ class KlickTippHook(VendorHook):
     default_conn_name = "klicktipp_default"
     conn_type = "klicktipp"
     hook_name = "KlickTipp"
+    read_account = staticmethod(account_of)
 
     def __init__(self, klicktipp_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(klicktipp_conn_id, **kwargs)
         self.klicktipp_conn_id = klicktipp_conn_id
-
-    def account(self) -> Account:
-        """Return what the connection says. :raises WrongCredentials: it cannot be used."""
-        return Account.from_connection(
-            self.klicktipp_conn_id, self.get_connection(self.klicktipp_conn_id), DEFAULT_HOST
-        )
 
     @cached_property
     def protocol(self) -> KlickTippProtocol:

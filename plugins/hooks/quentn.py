@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import cached_property
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from handoff.errors import WrongCredentials
-from handoff.ledger.quotas import Limits
-from hooks.account import READING, Account, ConnectionValues
+from hooks.account import READING, Account, ConnectionValues, is_key
 from hooks.protocols.quentn import ContactDocument, QuentnProtocol
 from hooks.protocols.quentn_assumed import DATE_FORMAT, ZONE, Dates, MailStatuses
 from hooks.protocols.webinaris_times import known_zone
@@ -22,7 +21,6 @@ ENDS_WITH_PATH = re.compile(r"/public/api/v1\Z", re.IGNORECASE)
 """Documented as ``V1``, written ``v1`` by clients (quentn.md 4.1)."""
 REQUESTS_PER_SECOND = 5.0
 """Our own choice: that there is a limit is known, its numbers are not (quentn.md 4.1)."""
-SETTLING_SECONDS = 2.0
 Merge = Literal["update_add", "update", "add"]
 
 
@@ -31,12 +29,10 @@ def account_of(conn_id: str, connection: ConnectionValues) -> Account:
 
     :raises WrongCredentials: it has no host or no API key, or they cannot be used.
     """
-    account = Account.from_connection(conn_id, connection)
-    if not account.password or not (account.password.isascii() and account.password.isprintable()):
+    account = Account.from_connection(conn_id, connection, rate=REQUESTS_PER_SECOND)
+    if not is_key(account.password):
         raise WrongCredentials(conn_id, READING, "the password must be the API key of Einstellungen > API-Info")
-    if ENDS_WITH_PATH.search(account.base_url):
-        return account
-    return replace(account, base_url=account.base_url + API_PATH)
+    return account if ENDS_WITH_PATH.search(account.base_url) else account.below(API_PATH)
 
 
 def protocol_of(account: Account) -> QuentnProtocol:
@@ -63,11 +59,6 @@ def statuses_of(account: Account) -> MailStatuses:
     return MailStatuses(**numbers)
 
 
-def limits_of(account: Account) -> Limits:
-    """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
-    return Limits(account.number("requests_per_second", REQUESTS_PER_SECOND, 0.01), account.quota())
-
-
 class QuentnHook(VendorHook):
     """Contacts, terms and campaigns of one Quentn account.
 
@@ -81,14 +72,11 @@ class QuentnHook(VendorHook):
     default_conn_name = "quentn_default"
     conn_type = "quentn"
     hook_name = "Quentn"
+    read_account = staticmethod(account_of)
 
     def __init__(self, quentn_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(quentn_conn_id, **kwargs)
         self.quentn_conn_id = quentn_conn_id
-
-    def account(self) -> Account:
-        """Return what the connection says. :raises WrongCredentials: it cannot be used."""
-        return account_of(self.quentn_conn_id, self.get_connection(self.quentn_conn_id))
 
     @cached_property
     def protocol(self) -> QuentnProtocol:

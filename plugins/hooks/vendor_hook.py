@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from airflow.providers.http.hooks.http import HttpHook
 from requests import Session
 
-from hooks.account import Account
+from hooks.account import Account, ConnectionValues
 from hooks.connection_check import check
 from hooks.protocols.shared import Conversation
 from hooks.transport import SyncTransport
 
 Result = TypeVar("Result")
-DEFAULT_TIMEOUT = 10.0
 
 
 class VendorHook(HttpHook):
     """A vendor's account, one request at a time; delivery uses the targets instead."""
 
+    read_account: Callable[[str, ConnectionValues], Account]
+    """Reads and checks a connection. :raises WrongCredentials: it cannot be used."""
+
     def __init__(self, conn_id: str, **kwargs: Any) -> None:
         super().__init__(http_conn_id=conn_id, **kwargs)
         self._transport: SyncTransport | None = None
 
-    @abstractmethod
     def account(self) -> Account:
         """Return what the connection says. :raises WrongCredentials: it cannot be used."""
+        return type(self).read_account(self.http_conn_id, self.get_connection(self.http_conn_id))
 
     @abstractmethod
     def sign_in(self) -> str:
@@ -47,7 +50,7 @@ class VendorHook(HttpHook):
     def carry(self, operation: Conversation[Result]) -> Result:
         """Drive one operation. :raises TargetError: see :mod:`handoff.errors`."""
         if self._transport is None:
-            timeout = self.account().number("timeout", DEFAULT_TIMEOUT, 0.1)
+            timeout = self.account().timeout
             self._transport = SyncTransport(self.get_conn(), self.http_conn_id, self.base_url, timeout=timeout)
         return self._transport.run(operation)
 

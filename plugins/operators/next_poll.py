@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator, Connection
+from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.definitions.context import Context
 
 from handoff.ledger import cursors
-from handoff.ledger.quotas import Limits
 from hooks import callexa, etermin, insightly
 from hooks.account import Account, ConnectionValues
-from hooks.accounts import VENDORS, connection_of
+from hooks.accounts import connection_of
 from hooks.last_poll import LastPoll
 from hooks.ledger import LedgerHook
 from hooks.metered import pace_of
@@ -54,17 +53,10 @@ class NextPollOperator(BaseAsyncOperator):
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read the cursor and the connection. :raises WrongCredentials: the connection cannot be used."""
-        connection = await connection_of(self.account)
-        minutes = ACCOUNTS[self.source](self.account, connection).number("poll_minutes", POLL_MINUTES, 1)
-        pace = pace_of(_limits(self.source, self.account, connection).quota) * self.requests
+        account = ACCOUNTS[self.source](self.account, await connection_of(self.account))
+        minutes = account.number("poll_minutes", POLL_MINUTES, 1)
+        pace = pace_of(account.limits.quota) * self.requests
         async with open_engine(self.ledger_conn_id, connections=1) as engine, engine.connect() as ledger:
             last = LastPoll.parse(await cursors.read(ledger, self.source, self.account))
         at = last.polled_at.timestamp() + max(minutes * 60, pace) if last.polled_at else 0.0
         return {"at": at, "seen": last.heeded}
-
-
-def _limits(source: str, account: str, connection: Connection) -> Limits:
-    """Return what an account allows; of one that is a target as well, the same limits hold for both."""
-    if (target := VENDORS.get(source)) is not None:
-        return target.limits(account, connection)
-    return etermin.limits_of(etermin.account_of(account, connection))

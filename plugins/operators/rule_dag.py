@@ -27,6 +27,7 @@ MOMENTS = {
     "booked": "Booked (gebucht)",
     "modified": "Changed (geändert)",
     "deleted": "Deleted (gelöscht)",
+    "confirmed": "Confirmed (bestätigt)",
 }
 RUNS_AT_ONCE = 16
 """Runs may overlap: what each does is claimed in the ledger, so none waits for another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow.sdk.definitions.context import Context
@@ -14,6 +15,8 @@ from handoff.errors import TargetError
 from handoff.ledger import certificates, outcomes, rule_versions
 from handoff.ledger.outcomes import Outcomes
 from handoff.rule import Rule
+from handoff.steps import STEPS
+from handoff.target import Promise
 from operators.deliver import fail_if_stopped
 from operators.pauses import pauses_of
 from operators.rule_operator import RuleOperator
@@ -26,8 +29,9 @@ HORIZON_SECONDS = 30.0
 class SettleOperator(RuleOperator):
     """Goes on with lanes that had to wait: unknown outcomes are read back, transient failures tried again.
 
-    :returns: for each target account of the run's batches which promise applies to its effects, how many
-        seconds they take to be read back, and how many are in which state; no contact data.
+    :returns: for each target account of the run's batches which promise applies to its effects, where that of some
+        steps is another one these ``steps`` with theirs, how many seconds effects take to be read back, and how many
+        are in which state; no contact data.
     """
 
     async def aexecute(self, context: Context) -> list[dict[str, Any]]:
@@ -52,17 +56,30 @@ class SettleOperator(RuleOperator):
         report = [await _promised(desk, account) for account in found]
         for line in report:
             self.log.info(
-                "%s: promise: %s (settling time %s s); effects %s",
-                line["account"], line["promise"], line["settling_seconds"], line["effects"],
+                "%s: promise: %s%s (settling time %s s); effects %s",
+                line["account"], line["promise"], _in_words(line["steps"]), line["settling_seconds"], line["effects"],
             )  # fmt: skip
         return report
 
 
 async def _promised(desk: Desk, found: Outcomes) -> dict[str, Any]:
     """Return an account's line of the report; without a promise when the account cannot be opened."""
+    line: dict[str, Any] = {
+        "account": found.account, "promise": None, "steps": {}, "settling_seconds": None, "effects": found.states,
+    }  # fmt: skip
     try:
-        target = await desk.target(found.account, found.step)
-        promise, seconds = target.promise.value, target.settling_seconds
+        target = await desk.target(found.account, found.steps[0])
     except TargetError:
-        promise, seconds = None, None
-    return {"account": found.account, "promise": promise, "settling_seconds": seconds, "effects": found.states}
+        return line
+    others = _unreadable(found.steps) if target.promise is Promise.SETTLED_BY_READING else ()
+    promised = {"promise": target.promise.value, "settling_seconds": target.settling_seconds}
+    return line | promised | {"steps": dict.fromkeys(others, Promise.AT_MOST_ONCE.value)}
+
+
+def _unreadable(steps: Iterable[str]) -> tuple[str, ...]:
+    """Return the steps of which no account tells afterwards whether they took place; one long gone is not named."""
+    return tuple(name for name in steps if name in STEPS and not STEPS[name].readable)
+
+
+def _in_words(steps: Mapping[str, str]) -> str:
+    return "".join(f"; {name}: {promise}" for name, promise in steps.items())

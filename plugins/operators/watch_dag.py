@@ -1,59 +1,54 @@
-"""One DAG for each Webinaris account that rules name: wait for the next change, record it, again."""
+"""The DAG that watches one source account: wait for news, record it, again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseAsyncOperator
 
-from hooks.ledger import LedgerHook
-from hooks.source_rules import accounts_of
-from hooks.webinaris import WebinarisHook
-from operators.webinaris import SOURCE, RecordWebinarsOperator, WebinarisCursorOperator
-from sensors.webinaris import WebinarChangedSensor
-
-POLL_SECONDS = 5.0
-LONGEST_WAIT_SECONDS = 300.0
-"""After this long a run ends even without a change, so that new rules are taken up."""
-
-DOC = """
-Watches the Webinaris account `{account}`: every change of a webinar date is recorded in the ledger,
-and the batches of all rules that wait for it follow it. Each run waits for one change; the next
-run starts at once. A run that is lost loses nothing: the cursor moves only when events are recorded.
-"""
+from hooks.vendor_hook import VendorHook
+from operators.next_poll import NextPollOperator
+from sensors.next_poll import NextPollSensor
 
 
-def build_watch_dags() -> Iterator[DAG]:
-    """Return a DAG for every Webinaris account that a rule names, and for the default one."""
-    return map(build_watch_dag, sorted(accounts_of(SOURCE) | {WebinarisHook.default_conn_name}))
+def watch_dag(hook: type[VendorHook], account: str, *, description: str, doc: str) -> DAG:
+    """Return the DAG without its tasks; a run that ends is followed by the next one at once.
 
-
-def build_watch_dag(account: str, ledger_conn_id: str = LedgerHook.default_conn_name) -> DAG:
-    """Return the DAG that watches one account."""
-    default = account == WebinarisHook.default_conn_name
-    shared: dict[str, Any] = {"webinaris_conn_id": account}
-    with DAG(
-        dag_id="watch_webinaris" if default else f"watch_{account}",
-        dag_display_name=f"Watch Webinaris ({account})",
-        description="Waits for the next change of a webinar date and records it",
-        doc_md=DOC.format(account=account),
-        tags={"handoff", "webinaris", "source"},
+    :param hook: the source's, whose connection type is the source's name. :param account: Airflow connection.
+    :param doc: Markdown.
+    """
+    default = account == hook.default_conn_name
+    return DAG(
+        dag_id=f"watch_{hook.conn_type}" if default else f"watch_{account}",
+        dag_display_name=f"Watch {hook.hook_name} ({account})",
+        description=description,
+        doc_md=doc,
+        tags={"handoff", hook.conn_type, "source"},
         schedule="@continuous",
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
         default_args={"owner": "handoffs", "retries": 2, "retry_delay": timedelta(seconds=10)},
-    ) as dag:
-        cursor = WebinarisCursorOperator(task_id="cursor", ledger_conn_id=ledger_conn_id, **shared)
-        changed = WebinarChangedSensor(
-            task_id="wait_for_change",
-            since="{{ ti.xcom_pull(task_ids='cursor') }}",
-            poll_interval=POLL_SECONDS,
-            at_most=LONGEST_WAIT_SECONDS,
-            **shared,
-        )
-        record = RecordWebinarsOperator(task_id="record", ledger_conn_id=ledger_conn_id, **shared)
-        cursor >> changed >> record
+    )
+
+
+def polling_dag(
+    hook: type[VendorHook],
+    account: str,
+    recorder: Callable[..., BaseAsyncOperator],
+    *,
+    requests: int,
+    description: str,
+    doc: str,
+) -> DAG:
+    """Return the DAG that polls one account: wait for the next poll, poll and record.
+
+    :param recorder: polls once and records what it brings. :param requests: how many a poll takes.
+    """
+    source = hook.conn_type
+    with watch_dag(hook, account, description=description, doc=doc) as dag:
+        plan = NextPollOperator(task_id="next_poll", source=source, account=account, requests=requests)
+        due = NextPollSensor(task_id="wait_for_poll", source=source, account=account, plan=plan.output)
+        plan >> due >> recorder(task_id="record", **{hook.conn_name_attr: account})
     return dag

@@ -31,8 +31,9 @@ body {{ max-width: 640px; margin: 0 auto; padding: 24px 16px; color: CanvasText;
 h1 {{ font-size: 22px; line-height: 1.3 }}
 fieldset {{ margin: 0 0 20px; padding: 0; border: 0 }}
 legend {{ padding: 0 0 12px; font-weight: 600 }}
-.scale {{ display: flex; flex-wrap: wrap; gap: 6px }}
-.scale label {{ flex: 1 0 40px; padding: 8px 0; border: 1px solid GrayText; border-radius: 8px; text-align: center }}
+.scale {{ display: grid; grid-template-columns: repeat(11, 1fr); gap: 6px }}
+@media (max-width: 520px) {{ .scale {{ grid-template-columns: repeat(6, 1fr) }} }}
+.scale label {{ padding: 8px 0; border: 1px solid GrayText; border-radius: 8px; text-align: center }}
 .scale input {{ display: block; margin: 0 auto 4px }}
 .ends {{ display: flex; justify-content: space-between; margin: 6px 0 0; font-size: 14px }}
 .hint {{ font-size: 14px }}

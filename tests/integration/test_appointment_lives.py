@@ -40,10 +40,11 @@ async def test_what_waits_is_for_the_final_time_or_nothing_waits(ledger: AsyncEn
     chance.shuffle(story)
     now = datetime.now(UTC).replace(microsecond=0)
     life = Life(
-        chance.random() < 0.5, now, now + timedelta(days=5), Account("etermin", account, "Europe/Zurich")
+        chance.random() < 0.5, now, now + timedelta(days=5), Account("etermin", account, "Europe/Zurich"),
+        reach=chance.randint(0, 1),
     )  # fmt: skip
     rules = rules_of(account)
-    for word in [*story, "late"]:
+    for word in [*story, "late", "late"]:
         await record(ledger, life.tell(word), rules)
         async with ledger.connect() as connection:
             known = (await known_of(connection, account, [KEY])).get(KEY)

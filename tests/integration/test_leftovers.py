@@ -37,6 +37,20 @@ async def test_notes_for_the_crm_that_has_gone_are_cancelled_others_wait(ledger:
     assert found == [("1/1", "cancelled", "sandbox_ended"), ("2/1", "waiting", "")]
 
 
+async def test_reminders_of_appointments_that_have_gone_are_cancelled_others_wait(ledger: AsyncEngine) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=2)
+    for account in ("etermin_default", "etermin_real"):
+        facts: dict[str, object] = {"event": "created", "appointment": account}
+        occasion = Occasion("etermin", account, account, "Termin", {"start": tomorrow}, facts=facts)
+        steps = [{"step": "email", "template": "appointment_reminder"}]
+        given = {"title": "R", "source": "etermin", "when": {"days": 1, "before": "start"}, "steps": steps}
+        await record(ledger, [occasion], [Rule.model_validate(given | {"id": f"r_{account}", "conn_id": account})])
+    async with ledger.begin() as connection:
+        await connection.run_sync(leftovers.close)
+    found = await rows(ledger, "SELECT rule_id, state FROM handoff.batches ORDER BY rule_id")
+    assert found == [("r_etermin_default", "cancelled"), ("r_etermin_real", "waiting")]
+
+
 async def test_the_new_sandbox_is_read_from_the_beginning(ledger: AsyncEngine) -> None:
     read_to = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     left = dict[str, tuple[str | None, str]]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -32,8 +33,20 @@ RULE = a_rule(
 )
 
 
-async def ready(ledger: AsyncEngine, rule: Rule, count: int) -> FixedSource:
-    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61))
+@pytest.fixture
+def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Return what tasks have logged: to the standard output, unless Airflow's logging was set up otherwise."""
+
+    def read() -> str:
+        captured = capsys.readouterr()
+        return captured.out + captured.err + caplog.text
+
+    caplog.set_level("INFO")
+    return read
+
+
+async def ready(ledger: AsyncEngine, rule: Rule, count: int, key: str = "d1") -> FixedSource:
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61), key=key)
     source = FixedSource(occasion, some_registrations(count, before=occasion.anchors["start"]))
     await plan(ledger, source, [rule], occasion)
     return source
@@ -44,7 +57,7 @@ async def run(operator: Any, rule: Rule, context: Any, **arguments: Any) -> Any:
 
 
 async def test_a_run_says_which_promise_applied_to_which_target(
-    ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
 ) -> None:
     def faults(call: Call) -> Refused | UnknownOutcome | None:
         if call.contact.email.startswith("person1@"):
@@ -65,15 +78,34 @@ async def test_a_run_says_which_promise_applied_to_which_target(
     context = context_of(RULE)
     await run(GatherOperator, RULE, context)
     await run(DeliverOperator, RULE, context, shard=0)
-    with caplog.at_level("INFO"):
-        report = await run(SettleOperator, RULE, context)
+    report = await run(SettleOperator, RULE, context)
     assert report == [
-        {"account": "klicktipp_default", "promise": "settled by reading", "settling_seconds": 0.5,
-         "effects": {"confirmed": 3, "refused": 1}},
+        {"account": "klicktipp_default", "promise": "settled by reading", "steps": {},
+         "settling_seconds": 0.5, "effects": {"confirmed": 3, "refused": 1}},
         {"account": "smtp_default", "promise": "at most once; a doubtful effect is held and listed",
-         "settling_seconds": 0.0, "effects": {"confirmed": 2, "held": 1, "skipped": 1}},
+         "steps": {}, "settling_seconds": 0.0, "effects": {"confirmed": 2, "held": 1, "skipped": 1}},
     ]  # fmt: skip
-    assert "example.org" not in json.dumps(report) + caplog.text
+    said = logged()
+    assert "klicktipp_default: promise: settled by reading (settling time 0.5 s)" in said
+    assert "example.org" not in json.dumps(report) + said
+
+
+async def test_a_step_with_another_promise_than_its_account_is_named(
+    ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], str]
+) -> None:
+    once = "at most once; a doubtful effect is held and listed"
+    steps = [{"step": "quentn.term", "term": "Termin"}, {"step": "quentn.campaign", "campaign": 42}]
+    for number, readable in enumerate((True, False)):
+        rule = a_rule(id=f"rule_{number}", steps=steps)
+        Vendors(monkeypatch, ledger_url, MemoryTarget(readable=readable), await ready(ledger, rule, 2, f"d{number}"))
+        context = context_of(rule)
+        await run(GatherOperator, rule, context)
+        await run(DeliverOperator, rule, context, shard=0)
+        [line] = await run(SettleOperator, rule, context)
+        assert line["effects"] == {"confirmed": 4}
+        promised = ("settled by reading", {"quentn.campaign": once}) if readable else (once, {})
+        assert (line["promise"], line["steps"]) == promised
+    assert f"quentn_default: promise: settled by reading; quentn.campaign: {once} (settling time" in logged()
 
 
 async def test_a_run_whose_dag_is_paused_while_it_delivers_stops_and_loses_nothing(

@@ -43,7 +43,7 @@ def desk_of(engine: AsyncEngine, sandbox: Sandbox, **extra: Any) -> Desk:
             values = connection(f"{sandbox.http_url}/klicktipp", login, password, **values)
             return KlickTippTarget.from_connection(account, values, limiter_of(500))
         values = connection(f"{sandbox.http_url}/activecampaign", None, credentials.ACTIVECAMPAIGN_TOKEN, **values)
-        limiter = limiter_of(ActiveCampaignTarget.requests_per_second(account, values))
+        limiter = limiter_of(ActiveCampaignTarget.limits(account, values).rate)
         return ActiveCampaignTarget.from_connection(account, values, limiter)
 
     return Desk(engine, opener)

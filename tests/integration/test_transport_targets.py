@@ -13,7 +13,6 @@ from airflow.sdk import Connection
 from handoff.contact import Contact
 from handoff.errors import Refused, WrongCredentials
 from handoff.steps import KlickTippTag
-from handoff.target import Promise
 from hooks.activecampaign import ActiveCampaignHook
 from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.klicktipp import KlickTippHook
@@ -88,19 +87,6 @@ async def test_a_wrong_password_is_tried_once_for_all_who_wait():
         await target.close()
     assert {type(result) for result in results} == {WrongCredentials}
     assert server.seen == [("POST", "/account/login")]
-
-
-@pytest.mark.parametrize("target", [KlickTippTarget, ActiveCampaignTarget])
-async def test_a_target_takes_its_settings_from_the_connection(target):
-    given = a_connection(
-        "x", "http://127.0.0.1:1", login="l", password="p", extra={"requests_per_second": "2.5", "settling_seconds": 7}
-    )
-    made = target.from_connection("acc", given)
-    assert (made.settling_seconds, target.requests_per_second("acc", given)) == (7, 2.5)
-    assert made.promise is Promise.SETTLED_BY_READING
-    plain = a_connection("x", "http://127.0.0.1:1", login="l", password="p")
-    assert target.from_connection("acc", plain).settling_seconds == 2
-    assert target.requests_per_second("acc", plain) == (10 if target is KlickTippTarget else 5)
 
 
 @pytest.mark.parametrize(

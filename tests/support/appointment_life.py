@@ -12,7 +12,8 @@ from hooks.protocols.etermin_appointments import Appointment
 KEY = "uid-1"
 MINUTE = timedelta(minutes=1)
 WORDS = ("create", "move", "delete", "duplicate", "late", "crash")
-"""What happens: at the source (the first three), to its pushes (sent again, or the first one late), and to a poll."""
+"""What happens: at the source (the first three), to its pushes (sent again, or the first one late), and to the poll
+after the next word, which is interrupted."""
 
 
 @dataclass
@@ -21,7 +22,9 @@ class Life:
 
     :param prompt: whether the message about the booking arrives at once; else with the word ``late``.
     :param now: the time, by the source's clock. :param start: for which it is booked.
+    :param reach: how many reports a poll records before it is interrupted.
     :ivar truth: the appointment, while it is there. :ivar crashing: whether the last poll was interrupted.
+    :ivar doomed: whether the next one will be.
     """
 
     prompt: bool
@@ -32,13 +35,15 @@ class Life:
     last: Appointment | None = None
     deleted_at: datetime | None = None
     crashing: bool = False
+    doomed: bool = False
+    reach: int = 1
     waiting: Appointment | None = None
     sent: Appointment | None = None
 
     def tell(self, word: str) -> list[Occasion]:
         """Let something happen, a minute later; return what pushes report of it."""
         self.now += MINUTE
-        self.crashing = word == "crash"
+        self.crashing, self.doomed = self.doomed, word == "crash"
         if word == "create" and self.last is None:
             end = self.start + 30 * MINUTE
             self.waiting = self._is(Appointment(KEY, start=self.start, end=end, booked_at=self.now))
@@ -52,13 +57,13 @@ class Life:
         return self._push() if word == "late" or (word == "create" and self.prompt) else []
 
     def polled(self, known: Occasion | None) -> list[Occasion]:
-        """Return what the poll that follows records; one that crashes gets no further than its first report."""
+        """Return what the poll that follows records; one that crashes gets no further than its reach."""
         found = list[Occasion]()
         if self.truth is not None:
             found = list(read(self.truth, known, self.account, self.now))
         elif self.last is not None:
             found = list(deleted(self.last, known, self.account, self.now, self.deleted_at))
-        return found[:1] if self.crashing else found
+        return found[: self.reach] if self.crashing else found
 
     def _is(self, appointment: Appointment) -> Appointment:
         self.truth = self.last = appointment

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from sqlalchemy import make_url
 
@@ -57,10 +58,10 @@ class Server:
 
 
 @contextmanager
-def serving(ledger_url: str, accounts: Mapping[str, str]) -> Iterator[Server]:
+def serving(ledger_url: str, accounts: Mapping[str, str], errors: IO[bytes] | None = None) -> Iterator[Server]:
     """Serve in another process until the block ends.
 
-    :param accounts: connections by id.
+    :param accounts: connections by id. :param errors: where its standard error goes, this process' unless given.
     """
     given = {f"AIRFLOW_CONN_{name.upper()}": value for name, value in accounts.items()}
     environment = os.environ | given | {"AIRFLOW_CONN_HANDOFF_LEDGER": ledger_connection(ledger_url)}
@@ -70,7 +71,7 @@ def serving(ledger_url: str, accounts: Mapping[str, str]) -> Iterator[Server]:
         listening.listen(1024)
         port, descriptor = listening.getsockname()[1], listening.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(descriptor)], env=environment, pass_fds=[descriptor]
+            [sys.executable, "-c", SERVE, str(descriptor)], env=environment, pass_fds=[descriptor], stderr=errors
         )
     try:
         yield Server(f"http://127.0.0.1:{port}", process)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import as_json, moment, table
-from handoff.ledger import explanations, people, resets
+from handoff.ledger import explanations, opt_ins, people, resets
 from handoff.ledger.explanations import Consideration
 from handoff.ledger.people import Person
 from handoff.reasons import end_in_words, in_words
@@ -26,6 +26,15 @@ STATES = {
 }
 
 
+class Known(NamedTuple):
+    """What the ledger knows of somebody; ``person`` is ``None`` for who is not known."""
+
+    person: Person | None
+    considered: list[Consideration]
+    resets: list[explanations.Row]
+    opt_ins: list[explanations.Row]
+
+
 def _add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("contact", metavar="CONTACT", help="e-mail address, or contact key (8 digits or more of it)")
     add_ledger(parser)
@@ -33,28 +42,33 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    async def read(engine: AsyncEngine) -> tuple[Person | None, list[Consideration], list[explanations.Row]]:
+    async def read(engine: AsyncEngine) -> Known:
         async with engine.connect() as connection:
             person = await people.find(connection, arguments.contact)
             if person is None or person.contact_id is None:
-                return person, [], []
+                return Known(person, [], [], [])
             considered = await explanations.considerations(connection, person.contact_id)
-            return person, considered, await resets.of_contact(connection, person.key)
+            again = await resets.of_contact(connection, person.key)
+            return Known(person, considered, again, await opt_ins.of_contact(connection, person.key))
 
-    person, considered, again = with_ledger(arguments, read)
+    known = with_ledger(arguments, read)
     if arguments.json:
-        print(as_json(_document(person, considered, again)))
+        print(as_json(_document(known)))
     else:
-        print("\n".join(_text(person, considered, again)))
-    return 1 if person is None else 0
+        print("\n".join(_text(known)))
+    return 1 if known.person is None else 0
 
 
-def _document(person: Person | None, considered: list[Consideration], again: list[explanations.Row]) -> dict[str, Any]:
-    if person is None:
-        return {"known": False, "contact": None, "resets": [], "rules": []}
-    contact = {"key": person.key, "email": person.email, "erased_at": person.erased_at}
-    rules = list(map(_rule, considered))
-    return {"known": True, "contact": contact, "resets": list(map(dict, again)), "rules": rules}
+def _document(known: Known) -> dict[str, Any]:
+    person = known.person
+    contact = {"key": person.key, "email": person.email, "erased_at": person.erased_at} if person else None
+    return {
+        "known": person is not None,
+        "contact": contact,
+        "resets": list(map(dict, known.resets)),
+        "opt_ins": list(map(dict, known.opt_ins)),
+        "rules": list(map(_rule, known.considered)),
+    }
 
 
 def _rule(one: Consideration) -> dict[str, Any]:
@@ -107,21 +121,35 @@ def _waits_for(effect: explanations.Row) -> str:
     return f"waits until {end_in_words(effect['lane_rests'])} (handoff pending)" if effect["lane_rests"] else ""
 
 
-def _text(person: Person | None, considered: list[Consideration], again: list[explanations.Row]) -> Iterator[str]:
+def _text(known: Known) -> Iterator[str]:
+    person = known.person
     if person is None:
         yield "Nothing is known of this person: no source has listed the address (or key)."
         return
     yield f"Contact {person.key}  {person.email}".rstrip()
     if person.erased_at:
         yield f"Erased at {moment(person.erased_at)}: only the key is left; nothing is handed over any more."
-    if not considered:
+    if not known.considered:
         yield "No rule has considered this person."
-    for reset in again:
+    for reset in known.resets:
         why = f": {reset['because']}" if reset["because"] else ""
         by = f" by {reset['by']}" if reset["by"] else ""
         yield f"Reset for {reset['rule']} at {moment(reset['at'])}{by}{why}; handovers before do not count any more."
-    for one in considered:
+    yield from map(_asked, known.opt_ins)
+    for one in known.considered:
         yield from ("", *_paragraph(one))
+
+
+def _asked(opt_in: explanations.Row) -> str:
+    """Return what became of a confirmation mail."""
+    end = f"not confirmed; the link works until {moment(opt_in['expires_at'])}"
+    if opt_in["confirmed_at"]:
+        end = f"confirmed at {moment(opt_in['confirmed_at'])}"
+    elif opt_in["expires_at"] < datetime.now(UTC):
+        end = f"not confirmed; the link expired at {moment(opt_in['expires_at'])}"
+    again = f", reminded at {moment(opt_in['reminded_at'])}" if opt_in["reminded_at"] else ""
+    mail = f"at {moment(opt_in['asked_at'])}{again} (mail {opt_in['mail']})"
+    return f"Asked by {opt_in['rule']} to confirm {opt_in['purpose']} {mail}: {end}."
 
 
 def _paragraph(one: Consideration) -> Iterator[str]:

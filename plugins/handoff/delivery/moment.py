@@ -13,6 +13,7 @@ from handoff.delivery.judging import judge_list
 from handoff.delivery.rehearsal import rehearse
 from handoff.ledger import batches, registrations, rule_versions, verdicts
 from handoff.ledger.batches import WaitingBatch
+from handoff.ledger.connect import single_statements
 from handoff.occasion import Occasion
 from handoff.permission import End, permit
 from handoff.planner import Planned, record_one
@@ -185,7 +186,7 @@ async def _judge(
 
     :param facts: what was known of all of them, to be written beside the facts of each.
     """
-    async with engine.connect() as connection:
+    async with single_statements(engine) as connection:
         listed = await registrations.listed(connection, batch.occasion.id)
     everybody = judge_list(rule, batch.occasion.occasion, batch.id, batch.moment, listed)
     judged = (one._replace(facts=one.facts | facts) for one in everybody)

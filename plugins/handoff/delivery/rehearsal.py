@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.ledger import lanes, registrations, verdicts
+from handoff.ledger import batches, lanes, registrations, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.journal import Journal
 from handoff.permission import postponed
@@ -37,6 +37,7 @@ def _open_windows(batch: WaitingBatch, rule: Rule) -> None:
 async def _once(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> None:
     async with engine.connect() as connection:
         await registrations.listed(connection, batch.occasion.id)
+        await batches.rehearse(connection)
         await verdicts.write(connection, batch.id, rule, [], moment=batch.due_at, read_at=datetime.now(UTC))
         await lanes.rehearse(connection)
         await Journal.rehearse(connection)

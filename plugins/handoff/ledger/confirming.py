@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.consent import Subject
+from handoff.confirmation import Confirmation
+from handoff.consent import Subject, refusal
 from handoff.ledger import consents, suppressions
 from handoff.ledger.consents import Entry
 from handoff.ledger.opt_ins import OptedIn
 from handoff.ledger.storable import storable
+from handoff.planner import Planned, record_one
+from handoff.rule import Rule
 
 LIFTED_BECAUSE = "double opt-in"
 LONGEST_USER_AGENT = 500
 
-# The contact first, as whoever erases does: after that there is nothing left to confirm.
-LOCK_CONTACT = text("SELECT FROM handoff.contacts WHERE id = :contact_id AND NOT erased FOR SHARE")
+# The contact first, as whoever erases does: after that there is nothing left to confirm. Of two mails that one person
+# confirms at the same moment the second sees what the first said.
+LOCK_CONTACT = text("SELECT FROM handoff.contacts WHERE id = :contact_id AND NOT erased FOR NO KEY UPDATE")
 CONFIRM = text("""
     UPDATE handoff.opt_ins AS opt_in SET confirmed_at = clock_timestamp(), ip = :ip, user_agent = :user_agent,
         message_id = COALESCE(effect.proof ->> 'message_id', '')
     FROM handoff.effects AS effect
+    JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+    JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
     WHERE opt_in.effect_id = :effect_id AND effect.id = opt_in.effect_id
       AND opt_in.confirmed_at IS NULL AND opt_in.expires_at > clock_timestamp()
-    RETURNING opt_in.*
+    RETURNING opt_in.*, batch.rule_id
 """)
 
 
-async def confirm(connection: AsyncConnection, asked: OptedIn, *, ip: str, user_agent: str) -> bool:
+async def confirm(
+    connection: AsyncConnection, asked: OptedIn, rules: Sequence[Rule], *, ip: str, user_agent: str
+) -> bool:
     """Note that the person agrees, once, with the proof of it; older suppressions of the channel are lifted.
 
+    It is an event for which rules of the source ``opt_in`` wait, unless the same words were agreed to before and that
+    consent stands: two mails that ask the same hand nobody over twice.
+
     :param connection: in a transaction that is committed afterwards.
+    :param rules: all rules as they are now.
     :param ip: from where the button was pressed, like ``user_agent``.
     :returns: ``False`` when that was done before, the link has expired, or the person was erased.
     """
     if (await connection.execute(LOCK_CONTACT, {"contact_id": asked.contact_id})).first() is None:
         return False
+    subject = Subject(asked.contact_key, asked.channel, asked.purpose)
+    before = (await consents.standings(connection, [subject]))[subject]
     given = {"effect_id": asked.effect_id, "ip": storable(ip), "user_agent": storable(user_agent[:LONGEST_USER_AGENT])}
     row = (await connection.execute(CONFIRM, given)).mappings().one_or_none()
     if row is None:
@@ -45,7 +60,13 @@ async def confirm(connection: AsyncConnection, asked: OptedIn, *, ip: str, user_
     await suppressions.lift(
         connection, row["contact_key"], LIFTED_BECAUSE, channel=row["channel"], before=row["confirmed_at"]
     )
+    if refusal("consent", before) is not None or before.wording != row["wording_hash"]:
+        await record_one(connection, _confirmation(row).occasion, rules, Planned())
     return True
+
+
+def _confirmation(row: RowMapping) -> Confirmation:
+    return Confirmation(row["effect_id"], row["rule_id"], row["channel"], row["purpose"], row["confirmed_at"])
 
 
 def _entry(row: RowMapping) -> Entry:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.consent import Subject, refusal
@@ -78,6 +78,14 @@ FIND = text("""
         opt_in.language, opt_in.confirmed_at, opt_in.expires_at <= clock_timestamp() AS expired
     FROM handoff.opt_ins AS opt_in JOIN handoff.contacts AS contact ON contact.id = opt_in.contact_id
     WHERE (opt_in.effect_key = :effect_key OR opt_in.reminder_key = :effect_key) AND NOT contact.erased
+""")
+LIST = text("""
+    SELECT batch.rule_id AS rule, opt_in.purpose, opt_in.channel, opt_in.mail_sent_at AS asked_at, effect.state AS mail,
+        opt_in.reminder_sent_at AS reminded_at, opt_in.confirmed_at, opt_in.expires_at
+    FROM handoff.opt_ins AS opt_in JOIN handoff.effects AS effect ON effect.id = opt_in.effect_id
+    JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+    JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
+    WHERE opt_in.contact_key = :contact_key ORDER BY opt_in.mail_sent_at DESC, opt_in.effect_id DESC
 """)
 FORGET = text("DELETE FROM handoff.opt_ins WHERE contact_key = :contact_key")
 
@@ -156,6 +164,15 @@ async def by_effect_key(connection: AsyncConnection, effect_key: str) -> OptedIn
     """Return what a mail, or its reminder, asks to confirm; ``None`` when none did or the person was erased."""
     row = (await connection.execute(FIND, {"effect_key": effect_key})).one_or_none()
     return OptedIn(*row) if row else None
+
+
+async def of_contact(connection: AsyncConnection, contact_key: str) -> list[RowMapping]:
+    """Return what a contact was asked to confirm, newest first.
+
+    Each with ``rule``, ``purpose``, ``channel``, ``asked_at``, ``mail`` (the effect's state), ``reminded_at``,
+    ``confirmed_at`` and ``expires_at``.
+    """
+    return list((await connection.execute(LIST, {"contact_key": contact_key})).mappings())
 
 
 async def forget(connection: AsyncConnection, contact_key: str) -> int:

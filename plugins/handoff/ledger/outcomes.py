@@ -11,18 +11,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 @dataclass(slots=True)
 class Outcomes:
-    """One account's effects. :param step: one of the account's steps; :param states: counts by state."""
+    """One account's effects. :param steps: the names of their steps, sorted; :param states: counts by state."""
 
     account: str
-    step: str
+    steps: tuple[str, ...]
     states: dict[str, int] = field(default_factory=dict)
 
 
 BY_ACCOUNT = text("""
-    SELECT effect.account, min(effect.step) AS step, effect.state, count(*) AS effects
-    FROM handoff.effects AS effect JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
-    WHERE handoff.batch_id = ANY(CAST(:batches AS bigint[]))
-    GROUP BY effect.account, effect.state ORDER BY effect.account, effect.state
+    WITH mine AS (
+        SELECT effect.account, effect.step, effect.state FROM handoff.effects AS effect
+        JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+        WHERE handoff.batch_id = ANY(CAST(:batches AS bigint[]))
+    ), steps AS (
+        SELECT account, array_agg(DISTINCT step ORDER BY step) AS steps FROM mine GROUP BY account
+    )
+    SELECT mine.account, steps.steps, mine.state, count(*) AS effects
+    FROM mine JOIN steps ON steps.account = mine.account
+    GROUP BY mine.account, steps.steps, mine.state ORDER BY mine.account, mine.state
 """)
 
 
@@ -30,5 +36,5 @@ async def by_account(connection: AsyncConnection, batch_ids: Sequence[int]) -> l
     """Return what became of the effects of these batches."""
     found: dict[str, Outcomes] = {}
     for row in await connection.execute(BY_ACCOUNT, {"batches": list(batch_ids)}):
-        found.setdefault(row.account, Outcomes(row.account, row.step)).states[row.state] = row.effects
+        found.setdefault(row.account, Outcomes(row.account, tuple(row.steps))).states[row.state] = row.effects
     return list(found.values())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient, UnknownOutcome
-from handoff.steps import ActiveCampaignContact, ActiveCampaignList, ActiveCampaignTag, ActiveCampaignUntag
+from handoff.steps import ActiveCampaignContact, ActiveCampaignList, ActiveCampaignTag, ActiveCampaignUntag, Step
 from handoff.target import Call, Proof
 from hooks.protocols.activecampaign import SUBSCRIBED, ActiveCampaignProtocol
 from hooks.protocols.activecampaign_bulk import Entry
@@ -27,6 +27,10 @@ class ActiveCampaignSteps:
 
     def __init__(self, protocol: ActiveCampaignProtocol) -> None:
         self.protocol = protocol
+
+    def prepare(self, step: Step) -> Conversation[None]:
+        """Read the tags."""
+        yield from self.protocol.tags.find(getattr(step, "tag", ""))
 
     def send(self, call: Call) -> Conversation[Proof]:
         """Carry out one effect. :raises Refused: also for a step that ActiveCampaign does not have."""

@@ -10,7 +10,7 @@ from typing import cast
 
 from handoff.errors import Refused
 from handoff.occasion import Occasion
-from handoff.steps import InsightlyNote
+from handoff.steps import InsightlyNote, Step
 from handoff.target import Call, Proof
 from hooks.protocols.answers import Denied
 from hooks.protocols.insightly import InsightlyProtocol
@@ -76,6 +76,10 @@ class InsightlySteps:
 
     def __init__(self, protocol: InsightlyProtocol) -> None:
         self.protocol, self.notes = protocol, InsightlyNotes(protocol)
+
+    def prepare(self, step: Step) -> Conversation[None]:
+        """Need nothing: no name has to be resolved, and the day's requests are few."""
+        yield from ()
 
     def send(self, call: Call) -> Conversation[Proof]:
         """Carry out one effect. :raises Refused: also for a step that Insightly does not have."""

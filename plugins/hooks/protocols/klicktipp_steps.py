@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient
-from handoff.steps import KlickTippContact, KlickTippTag, KlickTippUntag
+from handoff.steps import KlickTippContact, KlickTippTag, KlickTippUntag, Step
 from handoff.target import Call, Proof
 from hooks.protocols.answers import Denied
 from hooks.protocols.klicktipp import ContactDocument, KlickTippProtocol, says_not_found
@@ -21,6 +21,10 @@ class KlickTippSteps:
 
     def __init__(self, protocol: KlickTippProtocol) -> None:
         self.protocol = protocol
+
+    def prepare(self, step: Step) -> Conversation[None]:
+        """Log in and read the tags."""
+        yield from self.protocol.tags.find(getattr(step, "tag", ""))
 
     def send(self, call: Call) -> Conversation[Proof]:
         """Carry out one effect. :raises Refused: also for a step that KlickTipp does not have."""

@@ -51,9 +51,9 @@ def stories() -> Iterator[tuple[str, ...]]:
         yield from product(WORDS, repeat=length)
 
 
-def check(story: Sequence[str], *, prompt: bool) -> None:
+def check(story: Sequence[str], *, prompt: bool, reach: int) -> None:
     """Compare what is known, and what is done, with what is so: after each word, and when all has arrived."""
-    life, ledger = Life(prompt), Ledger()
+    life, ledger = Life(prompt, reach=reach), Ledger()
     for word in story:
         was_cancelled = ledger.known is not None and ledger.known.cancelled
         ledger.hear(life, word)
@@ -62,7 +62,9 @@ def check(story: Sequence[str], *, prompt: bool) -> None:
         assert not (was_cancelled and done), f"{story}: its cancellation was known"
         if life.truth is not None and not life.crashing:
             assert done == [life.truth.start], story
-    ledger.hear(life, "late")
+    for _ in range(2):
+        # The first one may be interrupted.
+        ledger.hear(life, "late")
     known = ledger.known
     assert (known is None) == (life.last is None), story
     if known is None:
@@ -75,14 +77,15 @@ def check(story: Sequence[str], *, prompt: bool) -> None:
     assert happened.count("modified") <= list(story).count("move"), story
 
 
+@pytest.mark.parametrize("reach", [0, 1])
 @pytest.mark.parametrize("prompt", [True, False])
-def test_every_story_up_to_five_words(prompt: bool) -> None:
+def test_every_story_up_to_five_words(prompt: bool, reach: int) -> None:
     told = list(stories())
     assert len(told) == sum(len(WORDS) ** length for length in range(1, LONGEST + 1))
     for story in told:
-        check(story, prompt=prompt)
+        check(story, prompt=prompt, reach=reach)
 
 
-@given(st.lists(st.sampled_from(WORDS), min_size=6, max_size=30), st.booleans())
-def test_longer_stories(story: list[str], prompt: bool) -> None:
-    check(story, prompt=prompt)
+@given(st.lists(st.sampled_from(WORDS), min_size=6, max_size=30), st.booleans(), st.integers(0, 1))
+def test_longer_stories(story: list[str], prompt: bool, reach: int) -> None:
+    check(story, prompt=prompt, reach=reach)

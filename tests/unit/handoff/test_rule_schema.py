@@ -9,9 +9,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from handoff.rule_document import Document
-from handoff.rule_errors import STEPS
 from handoff.rule_kinds import KINDS
 from handoff.rule_schema import rule_schema, rule_schema_text
+from handoff.steps import STEPS
 
 SHIPPED = Path(__file__).parents[3] / "include" / "handoffs"
 

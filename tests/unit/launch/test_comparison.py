@@ -11,7 +11,7 @@ from handoff.rule import Rule
 from handoff.steps import InsightlyNote
 from launch.comparison import compare
 from launch.expectation import Wanted
-from launch.traces import trace_of, traces
+from launch.traces import is_sure, trace_of, traces
 
 DUE = datetime(2026, 5, 4, 19, 0, tzinfo=UTC)
 ANNA = "anna@example.org"
@@ -24,7 +24,7 @@ def owed(*steps: dict[str, Any], contact: str = ANNA, sure: bool = True, rule_id
     })  # fmt: skip
     occasion = Occasion("webinaris", "webinaris_default", "d", "W", {"end": DUE})
     owing = [(step, trace) for step in rule.steps for trace in traces(step, KEY, occasion)]
-    return [Wanted(rule, occasion, contact, step, trace, DUE, sure) for step, trace in owing]
+    return [Wanted(rule, occasion, contact, step, trace, DUE, sure and is_sure(step, trace)) for step, trace in owing]
 
 
 def journal(*effects: tuple[str, str, dict[str, Any]], contact: str = ANNA, seconds: float = 1) -> list[dict[str, Any]]:
@@ -122,6 +122,52 @@ def test_activecampaign_contacts_are_preparations_only_where_a_tag_or_list_is_ow
     assert compare(owed(step), journal(synced, synced, tagged)).exact
     assert compare([], journal(synced)).unexpected
     assert compare(owed({"step": "activecampaign.contact"}), journal(synced, synced)).twice
+
+
+QUENTN = {"step": "quentn.contact", "fields": {"Termin Beginn": "x", "company": "y"}, "opt_in": "single"}
+POSTED = ("quentn", "contact", {"created": True, "fields": {"mail": ANNA, "company": "y"}})
+FIELD = ("quentn", "field", {"field": "field_termin_beginn", "label": "Termin Beginn", "value": "x"})
+CONFIRMED = ("quentn", "contact", {"created": False, "fields": {}})
+NOTED_THERE = ("quentn", "contact", {"created": False, "fields": {"comment": "n"}})
+TERM = ("quentn", "tag", {"tag": "Termin gebucht", "tag_id": 12})
+
+
+def test_a_contact_in_quentn_is_written_once_with_its_fields_and_completed_at_most_once() -> None:
+    wanted = owed(QUENTN)
+    assert compare(wanted, journal(POSTED, FIELD, CONFIRMED)).exact
+    assert compare(wanted, journal(POSTED, FIELD)).exact
+    assert len(compare(wanted, journal(POSTED)).missing) == 1
+    assert len(compare(wanted, journal(POSTED, FIELD, CONFIRMED, CONFIRMED)).twice) == 1
+    assert len(compare(wanted, journal(POSTED, FIELD, POSTED, FIELD)).twice) == 2
+    assert len(compare(wanted, journal(POSTED, FIELD, NOTED_THERE)).unexpected) == 1
+
+
+def test_notes_in_quentn_are_owed_and_the_status_is_set_with_them() -> None:
+    wanted = owed(QUENTN | {"notes": "n"})
+    assert compare(wanted, journal(POSTED, FIELD, NOTED_THERE)).exact
+    assert [one.trace[2] for one in compare(wanted, journal(POSTED, FIELD, CONFIRMED)).missing] == ["notes"]
+
+
+def test_a_field_in_quentn_may_be_named_by_its_name_in_the_api() -> None:
+    for name in ("Termin Beginn", "field_termin_beginn", "termin_beginn"):
+        assert compare(owed({"step": "quentn.contact", "fields": {name: "x"}}), journal(POSTED, FIELD)).exact
+    other = compare(owed({"step": "quentn.contact", "fields": {"Termin Ende": "x"}}), journal(POSTED, FIELD))
+    assert (len(other.missing), len(other.unexpected)) == (1, 1)
+
+
+def test_terms_and_campaigns_of_quentn_take_place_once() -> None:
+    steps = ({"step": "quentn.term", "term": "Termin gebucht"}, {"step": "quentn.campaign", "campaign": 1})
+    started = ("quentn", "campaign", {"campaign_id": 1, "campaign": "C", "repeated": False})
+    assert compare(owed(*steps), journal(POSTED, TERM, started)).exact
+    assert compare(owed(*steps), journal(TERM, started, TERM)).twice
+    assert len(compare(owed(*steps), []).missing) == 2
+    assert compare([], journal(started)).unexpected
+    assert compare(owed({"step": "quentn.unterm", "term": "Termin gebucht"}), []).exact
+
+
+def test_etermins_pushes_are_its_own_and_nothing_may_be_written_there() -> None:
+    assert compare([], journal(("etermin", "push", {"uid": "a", "accepted": True}))).exact
+    assert compare([], journal(("etermin", "update_appointment", {"uid": "a"}))).unexpected
 
 
 NOTED = "Befragung zufriedenheit: 9 von 10"

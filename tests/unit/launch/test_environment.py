@@ -22,7 +22,7 @@ from hooks.quentn import statuses_of
 from hooks.webhook_account import WebhookAccount
 from launch import postgres
 from launch.airflow_environment import airflow_environment, base_environment
-from launch.connections import connections, insightly_webhook
+from launch.connections import connections, etermin_push, insightly_webhook, push_url
 from launch.settings import INSIGHTLY_WEBHOOK, SECRETS, Settings, kept_secrets
 from sandbox.basic import basic_header
 from sandbox.quentn.mail_status import STATUSES
@@ -117,7 +117,15 @@ def test_appointments_can_be_read_and_pushed_and_their_customers_handed_over(tmp
     etermin = ETerminAccount.from_connection("etermin_default", made["etermin_default"])
     assert (etermin.base_url, etermin.zone) == ("http://127.0.0.1:18091/etermin/api", "Europe/Berlin")
     known = WebhookAccount.from_values("etermin_default", "etermin", str(made["etermin_default"].extra))
-    assert Keyring(known.secrets).usable
+    push = etermin_push(settings)
+    assert push["url"] == "http://127.0.0.1:18080/handoffs/webhooks/etermin_default"
+    header = (push["header"].lower().encode(), push["header_value"].encode())
+    request = Request({"type": "http", "query_string": b"", "headers": [header]})
+    assert Keyring(known.secrets).proven(proof_of(request), b"")
+    address, _, secret = push_url(settings).rpartition("/")
+    assert address == push["url"]
+    bare = Request({"type": "http", "query_string": b"", "headers": []})
+    assert Keyring(known.secrets).proven(proof_of(bare, secret), b"")
     quentn = quentn_account_of("quentn_default", made["quentn_default"])
     assert quentn.base_url == "http://127.0.0.1:18091/quentn/public/api/V1"
     numbers = asdict(statuses_of(quentn))

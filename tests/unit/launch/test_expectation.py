@@ -88,6 +88,19 @@ def test_a_move_before_the_moment_moves_it_and_one_after_it_does_nothing() -> No
     assert [one.due_at for one in owed(world(person("a@example.org"), moved=late), everybody)] == [moment(30)]
 
 
+def test_what_was_long_past_is_owed_once_it_moves_ahead() -> None:
+    moved = {"at": 10, "start": -3000, "end": 60}
+    scenario = world(person("a@example.org"), start=-7300, end=-3700, moved=moved)
+    assert [one.due_at for one in owed(scenario, rule(who="registered"))] == [moment(120)]
+
+
+def test_what_moves_to_a_moment_later_than_the_rule_allows_is_owed_only_if_late_ones_are_sent() -> None:
+    scenario = world(person("a@example.org"), moved={"at": 10, "start": -7300, "end": -3700})
+    strict = {"hours": 1, "then": "skip"}
+    assert owed(scenario, rule(who="registered", late_after=strict)) == []
+    assert len(owed(scenario, rule(who="registered", late_after=strict | {"then": "send"}))) == 1
+
+
 @pytest.mark.parametrize(("cancelled_at", "handed_over"), [(10, 0), (40, 1)])
 def test_a_cancelled_date_is_owed_nothing_unless_it_was_due_before(cancelled_at: float, handed_over: int) -> None:
     assert len(owed(world(person("a@example.org"), cancelled_at=cancelled_at), rule())) == handed_over

@@ -73,6 +73,27 @@ def test_whoever_is_named_elsewhere_too_stays_the_same_person() -> None:
     assert registered[1].email == "b@c.de"
 
 
+def test_two_runs_share_no_appointments_and_those_without_an_id_get_one() -> None:
+    booked = {"uid": "a", "start": "+1d", "email": "eva@example.org"}
+    appointments = [booked, {"start": "+2d"}, {"start": "2030-10-27T00:30:00Z"}]
+    original = Scenario.model_validate({"etermin": {"appointments": appointments}})
+    first, second = ([one.uid for one in renewed(original, at).etermin.appointments] for at in (FIRST, SECOND))
+    assert len({*first, *second}) == 6
+    assert first[0].startswith("a-")
+    assert "" not in first
+    people = {renewed(original, at).etermin.appointments[0].email for at in (FIRST, SECOND)}
+    assert len(people - {"eva@example.org"}) == 2
+    assert renewed(original, FIRST).etermin.appointments[1].email == ""
+    starts = [one.start for one in renewed(original, FIRST).etermin.appointments]
+    assert starts == [one.start for one in original.etermin.appointments]
+
+
+def test_a_customer_of_the_crm_is_the_same_person_in_quentn() -> None:
+    parts = {"insightly": {"contacts": [{"id": 1, "email": "a@b.de"}]}, "quentn": {"contacts": [{"mail": "A@b.de"}]}}
+    changed = renewed(Scenario.model_validate(parts), FIRST)
+    assert changed.quentn.contacts[0].mail.lower() == changed.insightly.contacts[0].email != "a@b.de"
+
+
 def test_records_without_an_id_get_one_after_the_others() -> None:
     changed = renewed(crm(opportunities=[{"name": "a"}, {"name": "b", "id": 7}, {"name": "c"}]), FIRST)
     numbers = {deal.name: int(deal.id or 0) for deal in changed.insightly.opportunities}
@@ -85,6 +106,19 @@ def test_the_crm_tells_its_news_where_the_run_wants_it_unless_the_scenario_says_
     assert load_scenario(copy) == written
     assert (written.insightly.webhook_url, written.insightly.webhook_password) == tuple(webhook.values())
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert written.etermin.push.url == ""
     own = tmp_path / "own.yaml"
     own.write_text("insightly: {webhook_url: 'http://127.0.0.1:2/there'}")
     assert write_fresh_copy(own, copy, webhook).insightly.webhook_url == "http://127.0.0.1:2/there"
+
+
+def test_etermin_pushes_where_the_run_wants_it_unless_the_scenario_says_where(tmp_path: Path) -> None:
+    copy, push = tmp_path / "copy.yaml", {"url": "http://127.0.0.1:1/here", "header": "X-S", "header_value": "secret"}
+    written = write_fresh_copy(DEFAULT_SCENARIO, copy, push=push)
+    assert load_scenario(copy) == written
+    told = written.etermin.push
+    assert (told.url, told.header, told.header_value) == tuple(push.values())
+    assert written.etermin.calendars == load_scenario().etermin.calendars
+    own = tmp_path / "own.yaml"
+    own.write_text("etermin: {push: {url: 'http://127.0.0.1:2/there', retries: 3}}")
+    assert write_fresh_copy(own, copy, push=push).etermin.push == load_scenario(own).etermin.push

@@ -1,0 +1,85 @@
+"""What the targets of HTTP vendors share: effects that are each settled by reading."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Protocol, Self
+
+from handoff.delivery.purpose import SETTLING, spending
+from handoff.ledger.quotas import Limits
+from handoff.steps import Step
+from handoff.target import Call, Promise, Proof
+from hooks.account import Account, ConnectionValues
+from hooks.protocols.shared import Conversation
+from hooks.transport import AsyncTransport, Throttle
+
+
+class Steps(Protocol):
+    """What steps mean at a vendor."""
+
+    def prepare(self, step: Step) -> Conversation[None]:
+        """Read the names that a step needs; change nothing."""
+        ...
+
+    def send(self, call: Call) -> Conversation[Proof]:
+        """Carry out one effect. :raises Refused: also for a step that the vendor does not have."""
+        ...
+
+    def seen(self, call: Call) -> Conversation[Proof | None]:
+        """Read one effect back; ``None`` when it is not there."""
+        ...
+
+
+class VendorTarget(ABC):
+    """One account of a vendor (implements :class:`handoff.target.Target`)."""
+
+    promise = Promise.SETTLED_BY_READING
+    read_account: Callable[[str, ConnectionValues], Account]
+    """Reads and checks a connection. :raises WrongCredentials: it cannot be used."""
+
+    def __init__(self, steps: Steps, transport: AsyncTransport, settling_seconds: float) -> None:
+        self.settling_seconds = settling_seconds
+        self._steps, self._transport = steps, transport
+
+    @classmethod
+    @abstractmethod
+    def of(cls, account: Account, transport: AsyncTransport) -> Self:
+        """Make the target of an account. :raises WrongCredentials: the account cannot be used."""
+
+    @classmethod
+    def from_connection(cls, conn_id: str, connection: ConnectionValues, throttle: Throttle | None = None) -> Self:
+        """Make the target of a connection.
+
+        :param throttle: awaited before every HTTP request (see :meth:`limits`).
+        :raises WrongCredentials: the connection cannot be used.
+        """
+        account = cls.read_account(conn_id, connection)
+        transport = AsyncTransport(conn_id, account.base_url, timeout=account.timeout, throttle=throttle)
+        return cls.of(account, transport)
+
+    @classmethod
+    def limits(cls, conn_id: str, connection: ConnectionValues) -> Limits:
+        """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
+        return cls.read_account(conn_id, connection).limits
+
+    async def prepare(self, step: Step) -> None:
+        """Read the names that the step needs. :raises TargetError: see :class:`~handoff.target.Target`."""
+        await self._transport.run(self._steps.prepare(step))
+
+    def coalesces(self, call: Call) -> bool:
+        """Every call is a request of its own."""
+        return False
+
+    async def send(self, call: Call) -> Proof:
+        """Carry out the effect once and return its proof. :raises TargetError: see :class:`~handoff.target.Target`."""
+        return await self._transport.run(self._steps.send(call))
+
+    async def seen(self, call: Call) -> Proof | None:
+        """Read the effect back; ``None`` when it is not there. :raises TargetError: it cannot be read now."""
+        with spending(SETTLING):
+            return await self._transport.run(self._steps.seen(call))
+
+    async def close(self) -> None:
+        """Release the connections; safe to call twice."""
+        await self._transport.close()

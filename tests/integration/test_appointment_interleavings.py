@@ -1,0 +1,79 @@
+"""Every order in which an appointment's life can reach the ledger, through the real planner and PostgreSQL.
+
+Stories grow word by word, each word in a savepoint that is rolled back before the next one is tried, so that what they
+have in common happens once. A word after which nothing is different, neither at the source nor in the ledger, is not
+grown: what follows it was tried without it.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from handoff.appointments import Account
+from handoff.occasion import Occasion
+from handoff.planner import Planned, record_one
+from hooks.etermin_source import known_of
+from tests.integration.test_appointment_lives import BATCHES, rules_of
+from tests.support.appointment_life import KEY, WORDS, Life
+
+pytestmark = pytest.mark.integration
+ACCOUNT, LONGEST = "etermin_default", 5
+RULES = rules_of(ACCOUNT)
+HOUR = timedelta(hours=1)
+
+
+class Tree:
+    """All stories, on one connection. :ivar grown: how many different ones there are."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection, self.grown = connection, 0
+
+    async def grow(self, life: Life, story: tuple[str, ...] = ()) -> None:
+        """Try every word that may come next."""
+        for word in WORDS:
+            later, told = copy(life), (*story, word)
+            savepoint = await self._connection.begin_nested()
+            news = await self._record(later.tell(word))
+            known = (await known_of(self._connection, ACCOUNT, [KEY])).get(KEY)
+            news += await self._record(later.polled(known))
+            await self._check(later, told)
+            if news or replace(later, now=life.now, crashing=life.crashing) != life:
+                self.grown += 1
+                if len(told) < LONGEST:
+                    await self.grow(later, told)
+            await savepoint.rollback()
+
+    async def _record(self, reports: list[Occasion]) -> int:
+        planned = Planned()
+        for one in reports:
+            await record_one(self._connection, one, RULES, planned)
+        return planned.events
+
+    async def _check(self, life: Life, story: tuple[str, ...]) -> None:
+        found = (await self._connection.execute(text(BATCHES.format(account=ACCOUNT)))).all()
+        names = [row.rule_id for row in found]
+        assert names.count("reminder") <= 1, story
+        assert names.count("deleted") <= (life.truth is None), story
+        assert names.count("modified") <= story.count("move"), story
+        if not life.crashing:
+            waiting = [row.due_at for row in found if row.rule_id == "reminder" and row.state == "waiting"]
+            assert waiting == ([life.start - HOUR] if life.truth else []), story
+
+
+@pytest.mark.parametrize("reach", [0, 1])
+@pytest.mark.parametrize("prompt", [True, False])
+async def test_every_story_up_to_five_words(ledger: AsyncEngine, prompt: bool, reach: int) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    account = Account("etermin", ACCOUNT, "Europe/Zurich")
+    life = Life(prompt, now, now + timedelta(days=5), account, reach=reach)
+    async with ledger.connect() as connection, connection.begin() as transaction:
+        tree = Tree(connection)
+        await tree.grow(life)
+        await transaction.rollback()
+    assert tree.grown > 300, "not even the known ways for a story to differ"
