@@ -53,4 +53,7 @@ def _refusal(_: Request, error: Exception) -> HTMLResponse:
         log.error("the ledger cannot be used: %s", error)
         status = 503
     title, sentence = _WORDS.get(status, ("This did not work (das hat nicht geklappt)", "Try again later."))
-    return message(title, sentence, status=status)
+    answer = message(title, sentence, status=status)
+    # E.g. which methods an address takes.
+    answer.headers.update(getattr(error, "headers", None) or {})
+    return answer

@@ -6,15 +6,20 @@ link, because it came to the address that is to be confirmed.
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from handoff.home import rules_folder
 from handoff.ledger import opt_ins
 from handoff.ledger.confirming import confirm
 from handoff.ledger.keys import signing_key
 from handoff.ledger.opt_ins import OptedIn
 from handoff.links import opt_in_effect
+from handoff.rule import Rule
+from handoff.rule_file import load_folder
 from web.ledger import Ledger
 from web.opt_in_page import opt_in_page
 
@@ -33,9 +38,13 @@ async def do(token: str, request: Request, ledger: Ledger) -> HTMLResponse:
     """Record that the person agrees; again and again it stays the first time."""
     # Behind a proxy Airflow's own setting (--proxy-headers) decides whose word on the address counts.
     ip = request.client.host if request.client else ""
+    agent = request.headers.get("user-agent", "")
+    async with ledger.begin() as connection:
+        await _asked(connection, token)
+    rules = await asyncio.to_thread(_rules)
     async with ledger.begin() as connection:
         asked = await _asked(connection, token)
-        news = await confirm(connection, asked, ip=ip, user_agent=request.headers.get("user-agent", ""))
+        news = await confirm(connection, asked, rules, ip=ip, user_agent=agent)
         return opt_in_page(await _asked(connection, token), news=news)
 
 
@@ -46,3 +55,7 @@ async def _asked(connection: AsyncConnection, token: str) -> OptedIn:
     if asked is None:
         raise HTTPException(404)
     return asked
+
+
+def _rules() -> list[Rule]:
+    return [file.rule for file in load_folder(rules_folder())[0]]

@@ -5,36 +5,14 @@ No login: the account's own secrets stand for it (``receiver/``), and what is sa
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse
 
+from web.receiver.description import described
 from web.receiver.receiver import Receiver
-from web.receiver.refusal import ANSWERS
 
 router = APIRouter()
-
-_WORDS: dict[int | str, dict[str, Any]] = {
-    int(status): {"description": words, "content": {"text/plain": {}}} for status, words in ANSWERS.values()
-}
-_DESCRIBED: dict[str, Any] = {
-    "response_class": PlainTextResponse,
-    "responses": {200: {"description": "Stored. Sent again it is not recorded again."}, **_WORDS},
-    "openapi_extra": {
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {}}, "application/x-www-form-urlencoded": {"schema": {}}},
-        },
-        "parameters": [
-            {"name": name, "in": place, "required": False, "schema": {"type": "string"}}
-            for place, name in (
-                ("query", "secret"), ("header", "X-Webhook-Secret"), ("header", "webhook-id"),
-                ("header", "webhook-timestamp"), ("header", "webhook-signature"),
-            )
-        ],
-    },
-}  # fmt: skip
+_DESCRIBED = described()
 
 
 @router.post("/webhooks/{account}", **_DESCRIBED)

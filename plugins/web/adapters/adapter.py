@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -48,6 +49,11 @@ class Adapter(Protocol):
     @property
     def content_types(self) -> frozenset[str]:
         """What it takes, lower case, without parameters; empty: also a push that names none."""
+        ...
+
+    @property
+    def schema(self) -> Mapping[str, Any]:
+        """What its pushes look like, as JSON Schema, for the description of the routes; read no stricter than that."""
         ...
 
     def secrets(self, content_type: str, body: bytes) -> tuple[bytes, ...]:

@@ -6,14 +6,41 @@ late, twice or in another order, and does not say when it was written.
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 from handoff.appointments import Account, announced
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from hooks.etermin_source import SOURCE
-from hooks.protocols.etermin_push import CONTENT_TYPES, UnreadableBody, UnreadablePush, parse_push, secret_hash_of
+from hooks.protocols.etermin_assumed import SECRET_HASH
+from hooks.protocols.etermin_push import (
+    CONTENT_TYPES,
+    Kind,
+    UnreadableBody,
+    UnreadablePush,
+    parse_push,
+    secret_hash_of,
+)
 from hooks.protocols.etermin_times import ZONE, zone_of
 from web.adapters.adapter import Arrival, Push
 from web.receiver.body import refuse_deep, text_of
 from web.receiver.refusal import Refusal
+
+_TEXTS = (
+    "calendarName", "servicesText", "selectedAnswers", "email", "firstName", "lastName", "phone", "bookingLanguage",
+    "notes", SECRET_HASH,
+)  # fmt: skip
+_FLAGS = ("manualConfirmed", "newsletter")
+_TIME = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]$"
+_TIMES = ("startDateTime", "startDateTimeUTC", "endDateTime", "endDateTimeUTC", "bookingDate", "bookingDateUTC")
+_FIELDS: dict[str, Any] = {
+    "command": {"enum": [kind.upper() for kind in get_args(Kind)]},
+    "appointmentUID": {"type": "string", "pattern": r"\S"},
+    "calendarId": {"type": ["integer", "string"]},
+    "sequence": {"type": "integer", "minimum": 0},
+    **{name: {"type": ["boolean", "integer"]} for name in _FLAGS},
+    **{name: {"type": "string"} for name in _TEXTS},
+    **{name: {"type": "string", "pattern": _TIME} for name in _TIMES},
+}
 
 
 class ETerminAdapter:
@@ -21,6 +48,7 @@ class ETerminAdapter:
 
     source = SOURCE
     content_types = CONTENT_TYPES
+    schema = {"title": "eTermin", "type": "object", "required": ["command", "appointmentUID"], "properties": _FIELDS}
 
     def secrets(self, content_type: str, body: bytes) -> tuple[bytes, ...]:
         """Return the secret key hash that a push carries."""

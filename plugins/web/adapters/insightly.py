@@ -5,11 +5,19 @@ So nothing is planned because of what somebody pushes, and no personal data is k
 
 from __future__ import annotations
 
+from typing import Any
+
 from hooks.insightly_source import SOURCE
 from hooks.protocols.insightly_push import CONTENT_TYPES, pushed
+from hooks.protocols.insightly_records import FIELDS, LARGEST_ID, UPDATED
 from web.adapters.adapter import Arrival, Push
 from web.receiver.body import json_of
 from web.receiver.refusal import Refusal
+
+_FIELDS: dict[str, Any] = {UPDATED: {"type": "string", "examples": ["/Date(1489116850787-0800)/"]}}
+for _names in FIELDS.values():
+    _FIELDS |= {_names.id: {"type": "integer", "minimum": 1, "maximum": LARGEST_ID}, _names.state: {"type": "string"}}
+_ENTITY = {"type": "object", "properties": _FIELDS, "anyOf": [{"required": [names.id]} for names in FIELDS.values()]}
 
 
 class InsightlyAdapter:
@@ -17,6 +25,7 @@ class InsightlyAdapter:
 
     source = SOURCE
     content_types = CONTENT_TYPES
+    schema = {"title": "Insightly", "type": "object", "required": ["entity"], "properties": {"entity": _ENTITY}}
 
     def secrets(self, content_type: str, body: bytes) -> tuple[bytes, ...]:
         """Return nothing: the webhook's URL, header or Basic credentials prove its sender."""
