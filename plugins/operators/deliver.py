@@ -76,9 +76,11 @@ class DeliverOperator(RuleOperator):
                 await bells.started(connection, rule.id, time.time() - rung_at)
             horizon = await bells.lead_seconds(connection) + SLACK_SECONDS
             claimed = await batches.claim(connection, rule.id, owner, horizon=horizon)
-        sources = Sources(engine)
+        sources, turn = Sources(engine), asyncio.Lock()
         lease = asyncio.create_task(self._keep_leases(engine, owner))
-        judging = [asyncio.create_task(self._attend(engine, batch, sources, desk, gate, worker)) for batch in claimed]
+        judging = [
+            asyncio.create_task(self._attend(engine, batch, sources, desk, gate, worker, turn)) for batch in claimed
+        ]
 
         async def more_to_come() -> bool:
             return not all(task.done() for task in judging)
@@ -95,7 +97,14 @@ class DeliverOperator(RuleOperator):
             await sources.close()
 
     async def _attend(
-        self, engine: AsyncEngine, batch: WaitingBatch, sources: Sources, desk: Desk, gate: Gate, worker: Worker
+        self,
+        engine: AsyncEngine,
+        batch: WaitingBatch,
+        sources: Sources,
+        desk: Desk,
+        gate: Gate,
+        worker: Worker,
+        turn: asyncio.Lock,
     ) -> None:
         known = batch.occasion.occasion
         try:
@@ -107,6 +116,7 @@ class DeliverOperator(RuleOperator):
                 worker.wake,
                 prepare=lambda: desk.prepare(batch.id),
                 frozen=lambda: gate.frozen(batch.rule_id) is not None,
+                turn=turn,
             )
         except HandoffError as error:
             self.log.warning("batch %s waits: %s", batch.id, error)

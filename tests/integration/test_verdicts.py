@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.delivery import moment
+from handoff.delivery import judging_run
 from handoff.delivery.moment import attend, first_look
 from handoff.occasion import Occasion
 from handoff.planner import record
@@ -135,8 +135,8 @@ async def test_online_and_not_online_share_out_the_registered(ledger: AsyncEngin
 async def test_a_crash_between_two_chunks_of_verdicts(
     ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch, order: str
 ) -> None:
-    monkeypatch.setattr(moment, "FIRST_WRITTEN", 10)
-    monkeypatch.setattr(moment, "WRITTEN_AT_ONCE", 25)
+    monkeypatch.setattr(judging_run, "FIRST_WRITTEN", 10)
+    monkeypatch.setattr(judging_run, "WRITTEN_AT_ONCE", 25)
     occasion, rule = ended(), a_rule(order=order)
     source = FixedSource(occasion, listed_for(occasion, 100))
     await planned(ledger, occasion, rule)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.delivery.judging import judge_list
+from handoff.delivery.judging_run import JudgingRun
 from handoff.delivery.rehearsal import rehearse
-from handoff.ledger import batches, registrations, rule_versions, verdicts
+from handoff.ledger import batches, registrations, rule_versions
 from handoff.ledger.batches import WaitingBatch
-from handoff.ledger.connect import single_statements
 from handoff.occasion import Occasion
 from handoff.permission import End, permit
 from handoff.planner import Planned, record_one
@@ -26,10 +24,10 @@ LATE = "later than late_after when it could be judged"
 NOT_SELECTED = "no_longer_selected"
 PREPARING = timedelta(seconds=3)
 """Shorter than vendors keep an idle connection open."""
+AHEAD = timedelta(seconds=0.5)
+"""So long the batch and its lanes may stay locked before the moment."""
 PRESENCE_PATIENCE = timedelta(hours=24)
 LOOK_AGAIN_SECONDS, LONGEST_LOOK_AGAIN_SECONDS = 15.0, 600.0
-FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
-
 
 Prepare = Callable[[], Awaitable[None]]
 
@@ -52,27 +50,62 @@ async def attend(
     wake: Callable[[], None],
     prepare: Prepare | None = None,
     frozen: Callable[[], bool] = lambda: False,
+    turn: asyncio.Lock | None = None,
 ) -> str:
     """Wait for the batch's moment, look at the source once more, and judge the audience for that moment.
 
     :param wake: called whenever effects have become ready.
     :param prepare: what can be done a little before the moment, so that it need not be done after it.
     :param frozen: tells at the moment whether the batch is to wait as it is; it is judged when that is over.
+    :param turn: see :class:`handoff.delivery.judging_run.JudgingRun`; shared by the batches of a rule.
     :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed``, ``frozen``,
         ``held`` or ``skipped``.
     :raises HandoffError: when the source cannot be read; the batch stays waiting.
     """
-    moment, known = max(batch.moment, batch.wake_at), batch.occasion.occasion
+    moment = max(batch.moment, batch.wake_at)
     await sleep_until(moment - PREPARING)
     async with engine.connect() as connection:
         rule = await rule_versions.load(connection, batch.rule_id, batch.rule_version)
         seen_until = await registrations.read_at(connection, batch.occasion.id)
     since = seen_until - timedelta(seconds=1) if seen_until else None
+    no_news = False
     if datetime.now(UTC) < moment - PREPARING / 2:
         # What fails now will say so then.
-        ahead = [rehearse(engine, batch, rule), _look(source, known, since), *([prepare()] if prepare else [])]
-        await asyncio.gather(*ahead, return_exceptions=True)
-    await sleep_until(moment)
+        ahead = [_no_news(batch, rule, source, since), rehearse(engine, batch, rule), *([prepare()] if prepare else [])]
+        no_news = (await asyncio.gather(*ahead, return_exceptions=True))[0] is True
+    async with JudgingRun(engine, batch, rule, wake, turn or asyncio.Lock()) as judging:
+        await sleep_until(moment - AHEAD)
+        if seen_until and no_news and not rule.needs_presence and not frozen():
+            await judging.begin_ahead(seen_until)
+        await sleep_until(moment)
+        if judging.begun and not frozen() and await _no_news(batch, rule, source, since):
+            return "judged" if await judging.finish() else "moved"
+        await judging.take_back()
+        return await _decide(engine, batch, rule, source, since, judging, frozen)
+
+
+async def _no_news(batch: WaitingBatch, rule: Rule, source: Source, since: datetime | None) -> bool:
+    """Look at the source once more, and tell whether everything is as the ledger knows it."""
+    known = batch.occasion.occasion
+    if rule.late_after.too_late(datetime.now(UTC), batch.due_at):
+        return False
+    now, roster = await _look(source, known, since)
+    if now is None or now.cancelled or now.anchors != known.anchors or not rule.selects(now):
+        return False
+    return isinstance(roster, Roster) and not roster.registrations and not roster.unreadable
+
+
+async def _decide(
+    engine: AsyncEngine,
+    batch: WaitingBatch,
+    rule: Rule,
+    source: Source,
+    since: datetime | None,
+    judging: JudgingRun,
+    frozen: Callable[[], bool],
+) -> str:
+    """Look at the source for the last time, follow what changed, and judge."""
+    known = batch.occasion.occasion
     if frozen():
         async with engine.begin() as connection:
             await batches.postpone(connection, batch.id, 0.0, "frozen")
@@ -99,7 +132,7 @@ async def attend(
         facts = {"presence_until": roster.presence_until.isoformat()}
     else:
         return await _wait_for_presence(engine, batch)
-    return "judged" if await _judge(engine, batch, rule, roster.read_at, wake, facts) else "moved"
+    return "judged" if await judging.judge(roster.read_at, facts) else "moved"
 
 
 async def _late(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> End | None:
@@ -172,35 +205,3 @@ def look_again_seconds(batch: WaitingBatch) -> float:
     """Return how long to wait for a source that was not ready: a quarter of what has been waited so far."""
     waited = (datetime.now(UTC) - batch.due_at).total_seconds()
     return min(max(LOOK_AGAIN_SECONDS, waited / 4), LONGEST_LOOK_AGAIN_SECONDS)
-
-
-async def _judge(
-    engine: AsyncEngine,
-    batch: WaitingBatch,
-    rule: Rule,
-    read_at: datetime,
-    wake: Callable[[], None],
-    facts: dict[str, str],
-) -> bool:
-    """Write everybody's verdict; ``False`` when the batch was moved or cancelled meanwhile.
-
-    :param facts: what was known of all of them, to be written beside the facts of each.
-    """
-    async with single_statements(engine) as connection:
-        listed = await registrations.listed(connection, batch.occasion.id)
-    everybody = judge_list(rule, batch.occasion.occasion, batch.id, batch.moment, listed)
-    judged = (one._replace(facts=one.facts | facts) for one in everybody)
-    size = FIRST_WRITTEN
-    while True:
-        chunk = list(islice(judged, size))
-        async with engine.begin() as connection:
-            if not await batches.still_due(connection, batch):
-                return False
-            if chunk:
-                await verdicts.write(connection, batch.id, rule, chunk, moment=batch.moment, read_at=read_at)
-            if last := len(chunk) < size:
-                await batches.close(connection, batch.id, "judged")
-        wake()
-        if last:
-            return True
-        size = WRITTEN_AT_ONCE
