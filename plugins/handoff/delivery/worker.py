@@ -22,6 +22,8 @@ from handoff.ledger.journal import Journal
 from handoff.ledger.lanes import ClaimedLane
 
 LANES_IN_FLIGHT = 256
+FIRST_TAKEN = 8
+"""Who has nothing in flight takes a few first: their effects go out while the others are claimed."""
 RENEW_SECONDS = 4.0
 SAFETY_SECONDS = 2.0
 LOOK_AGAIN_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 1.0
@@ -111,7 +113,7 @@ class Worker:
             # Asked before claiming: what is added between the two is claimed, not missed.
             to_come = more_to_come is not None and await more_to_come()
             room = self._ready.qsize() <= self._slots // 2
-            taken = await self._take(self._slots) if room else 0
+            taken = await self._take(self._slots if self._leased else FIRST_TAKEN) if room else 0
             if not taken and not self._leased and not to_come:
                 pause = await self._pause(horizon)
                 if pause is None:
