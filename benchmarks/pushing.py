@@ -33,7 +33,7 @@ def requests(accounts: list[str], secret: str) -> Iterator[bytes]:
             }  # fmt: skip
             body = json.dumps({"entity": entity}).encode()
             head = (
-                f"POST /webhooks/{account} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+                f"POST /handoffs/webhooks/{account} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
                 f"X-Webhook-Secret: {secret}\r\nContent-Length: {len(body)}\r\n\r\n"
             )
             yield head.encode() + body
