@@ -156,8 +156,7 @@ MUTANTS: tuple[Mutant, ...] = (
         ("doubtful mails",),
     ),
     _one(
-        "last look skipped", "delivery/moment.py", "now, roster = await _look(source, known, since)",
-        "now, roster = known, (await _look(source, known, since))[1]", "cancelled unheard",
+        "last look skipped", "delivery/moment.py", "return now, roster", "return known, roster", "cancelled unheard",
     ),
     _one("cancel ignored by the planner", "planner.py", "if known.occasion.cancelled:", "if False:", "cancelled"),
     _one(
