@@ -115,6 +115,6 @@ async def test_the_lead_comes_from_measured_starts(ledger: AsyncEngine) -> None:
 
     assert await lead_after() == bells.FIRST_LEAD_SECONDS
     assert await lead_after(0.5) == bells.SHORTEST_LEAD_SECONDS
-    assert await lead_after(8.0, 1.0) == 14.0
+    assert await lead_after(16.0, 1.0) == 26.0
     assert await lead_after(500.0) == bells.LONGEST_LEAD_SECONDS
     assert await lead_after(*[1.0] * 50) == bells.SHORTEST_LEAD_SECONDS

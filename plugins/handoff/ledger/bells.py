@@ -9,10 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 CHANNEL = "handoff_bell"
-FIRST_LEAD_SECONDS = 12.0
+FIRST_LEAD_SECONDS = 20.0
 LANE_PATIENCE_SECONDS = 2.0
 """A lane that is ready is left for so long to a run that is just coming to it."""
-SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 12.0, 60.0
+SHORTEST_LEAD_SECONDS, LONGEST_LEAD_SECONDS = 20.0, 60.0
+"""A slow machine with two cores needs so long to start ten runs at once; one that waits costs a slot, little else."""
 
 
 @dataclass(frozen=True, slots=True)
