@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from ast import literal_eval
+from ast import ImportFrom, literal_eval, parse, walk
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,37 @@ def test_loading_the_plugin_costs_next_to_nothing(project: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True, cwd=project / "plugins"
     )
     assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+STARTED = """
+import sys
+from airflow.jobs.job import Job
+from airflow.listeners.listener import get_listener_manager
+class TaskRunnerMarker: ...
+def named(): return sorted(name for name in sys.modules if name.startswith("operators."))
+get_listener_manager().hook.on_starting(component=TaskRunnerMarker())
+print(named())
+Job()
+print(named())
+"""
+
+
+def test_what_tasks_need_is_imported_where_they_are_forked_from(project: Path, tmp_path: Path) -> None:
+    """A part of Airflow that starts has it before it forks; the process of a task of somebody else's DAG has not."""
+    settings = {
+        "AIRFLOW_HOME": str(tmp_path), "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(project / "plugins"),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED], capture_output=True, text=True, timeout=60, env=os.environ | settings
+    )
+    task, part = map(literal_eval, done.stdout.strip().splitlines()[-2:])
+    assert task == []
+    files = [(project / "dags" / name).read_text() for name in os.listdir(project / "dags") if name.endswith(".py")]
+    nodes = [node for text in files for node in walk(parse(text)) if isinstance(node, ImportFrom)]
+    asked = {node.module for node in nodes if (node.module or "").startswith("operators.")}
+    assert "operators.rule_dag" in asked
+    assert asked <= set(part)
 
 
 def test_operators_are_imported_by_name() -> None:
