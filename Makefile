@@ -23,6 +23,7 @@ run: venv ## Run everything on this machine and watch the main job; Ctrl-C ends 
 	@exec $(BIN)/python -m launch --end-with-parent $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
 test: venv ## Run all tests
+	@sh tests/support/install_tools.sh
 	@$(BIN)/python -m pytest
 
 lint: venv ## Check style, types, and who imports whom

@@ -11,15 +11,6 @@ from airflow.plugins_manager import AirflowPlugin
 from web.mounted import app
 
 PREFIX = "/handoffs"
-NEEDED_BY_TASKS = (
-    "operators.rule_dag",
-    "operators.sweep_dag",
-    "operators.watch_callexa_dag",
-    "operators.watch_etermin_dag",
-    "operators.watch_insightly_dag",
-    "operators.watch_webinaris_dag",
-)
-"""What the files in ``dags/`` import."""
 
 
 class Preloading:
@@ -32,8 +23,7 @@ class Preloading:
         :param component: the ``Job`` of such a part, or the mark of a task's process.
         """
         if type(component).__name__ == "Job":
-            for name in NEEDED_BY_TASKS:
-                import_module(name)
+            import_module("operators.preloaded")
 
 
 class HandoffPlugin(AirflowPlugin):

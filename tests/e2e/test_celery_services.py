@@ -173,6 +173,13 @@ def test_both_runs_end_well_and_the_certificate_is_even(composed: Composed, user
     assert {(one["listed"], one["handled"], one["pending"]) for one in certificates} == {(PEOPLE, PEOPLE, 0)}
 
 
+def test_tasks_inherit_from_their_worker_what_they_need(user: AirflowUser) -> None:
+    """Importing it in each task takes half a second and more."""
+    run = f"dags/handoff_shared/dagRuns/{user.runs('handoff_shared')[0]['dag_run_id']}"
+    lines = user.get(f"{run}/taskInstances/certify/logs/1")["content"]
+    assert [line["dag_file_parse_ms"] < 250 for line in lines if "dag_file_parse_ms" in line] == [True]
+
+
 def test_everybody_gets_every_step_once_and_not_before_the_moment(composed: Composed, began: float) -> None:
     found = effects(composed)
     done = Counter((e["contact"], e["system"], e["detail"].get("tag")) for e in found if e["action"] == "tag")

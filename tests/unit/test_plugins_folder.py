@@ -109,7 +109,7 @@ def test_what_tasks_need_is_imported_where_they_are_forked_from(project: Path, t
     )
     task, part = map(literal_eval, done.stdout.strip().splitlines()[-2:])
     assert task == []
-    files = [(project / "dags" / name).read_text() for name in os.listdir(project / "dags") if name.endswith(".py")]
+    files = [path.read_text() for path in (project / "dags").glob("*.py")]
     nodes = [node for text in files for node in walk(parse(text)) if isinstance(node, ImportFrom)]
     asked = {node.module for node in nodes if (node.module or "").startswith("operators.")}
     assert "operators.rule_dag" in asked
