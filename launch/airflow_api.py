@@ -55,6 +55,13 @@ class AirflowApi:
         """
         return self._call("PATCH", path, json=body)
 
+    def put(self, path: str) -> None:
+        """Call ``PUT /api/v2/<path>``.
+
+        :raises requests.RequestException: when it is not done.
+        """
+        self._call("PUT", path)
+
     def dags(self) -> dict[str, bool]:
         """Return the ids of the known DAGs, and whether each is paused.
 

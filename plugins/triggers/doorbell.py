@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
@@ -19,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.errors import HandoffError
-from handoff.ledger import bells
+from handoff.ledger import bells, lanes
 from handoff.ledger.bells import Bell
 from hooks.ledger import LedgerHook
 
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 LONGEST_SLEEP_SECONDS = 5.0
 RING_AGAIN_SECONDS = 20.0
 RECONNECT_SECONDS = 2.0
+
+_switched_on: defaultdict[str, set[str]] = defaultdict(set)
+"""By ledger the rules whose bell has just begun to be watched: the shared stream has yet to look after them."""
 
 
 class DoorbellTrigger(BaseEventTrigger):
@@ -65,6 +69,7 @@ class DoorbellTrigger(BaseEventTrigger):
                     connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
                     await connection.exec_driver_sql(f"LISTEN {bells.CHANNEL}")
                     while True:
+                        await chime.welcome(connection, _switched_on[kwargs["ledger_conn_id"]])
                         ringing, pause = await chime.look(connection)
                         if ringing:
                             yield ringing
@@ -77,7 +82,11 @@ class DoorbellTrigger(BaseEventTrigger):
                     await engine.dispose()
 
     async def filter_shared_stream(self, shared_stream: AsyncIterator[list[Bell]]) -> AsyncIterator[TriggerEvent]:
-        """Turn this rule's bells into events, one for each look at the ledger."""
+        """Turn this rule's bells into events, one for each look at the ledger.
+
+        Airflow watches the bell of a paused DAG no longer: where a watch begins, the DAG may have been unpaused.
+        """
+        _switched_on[self.ledger_conn_id].add(self.rule_id)
         async for ringing in shared_stream:
             mine = [bell.moment for bell in ringing if bell.name == self._name(bell)]
             if mine:
@@ -99,6 +108,13 @@ class Chime:
 
     def __init__(self) -> None:
         self._rung: dict[tuple[str, str], tuple[object, float]] = {}
+
+    async def welcome(self, connection: AsyncConnection, rules: set[str]) -> None:
+        """Let the lanes go on that rest because these rules were paused; empties the set."""
+        for rule_id in sorted(rules):
+            await lanes.wake(connection, lanes.paused_scope(rule_id))
+            self._rung.pop(("batch", rule_id), None)
+            rules.discard(rule_id)
 
     async def look(self, connection: AsyncConnection) -> tuple[list[Bell], float]:
         """Return the bells to ring now, and the seconds after which to look again."""

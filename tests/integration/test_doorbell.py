@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk.exceptions import AirflowNotFoundException
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import LedgerError
@@ -185,3 +186,20 @@ async def test_a_trigger_that_does_not_share_rings_too(ledger: AsyncEngine, open
     async with aclosing(DoorbellTrigger("r", "r").run()) as events:
         event = await asyncio.wait_for(anext(events), 3)
     assert event.payload["rule_id"] == "r"
+
+
+async def test_a_rule_whose_bell_is_watched_again_goes_on(ledger: AsyncEngine, opened: list[str]) -> None:
+    """Airflow begins to watch a bell when its DAG is unpaused: what was put to rest need not sleep out its minute."""
+    await change(
+        ledger,
+        """
+        INSERT INTO handoff.lanes (order_group, name, ready_at, rests)
+        SELECT name, 'one', clock_timestamp() + interval '1 minute', 'paused:' || name FROM unnest(ARRAY['r', 's']) AS name
+        """,
+    )
+    async with aclosing(DoorbellTrigger("r", "r").run()) as events:
+        event = await asyncio.wait_for(anext(events), 2 * bells.LANE_PATIENCE_SECONDS)
+    assert event.payload["rule_id"] == "r"
+    async with ledger.connect() as connection:
+        rows = await connection.execute(text("SELECT order_group, rests FROM handoff.lanes ORDER BY order_group"))
+        assert [tuple(row) for row in rows] == [("r", None), ("s", "paused:s")]
