@@ -194,7 +194,8 @@ async def test_a_rule_whose_bell_is_watched_again_goes_on(ledger: AsyncEngine, o
         ledger,
         """
         INSERT INTO handoff.lanes (order_group, name, ready_at, rests)
-        SELECT name, 'one', clock_timestamp() + interval '1 minute', 'paused:' || name FROM unnest(ARRAY['r', 's']) AS name
+        SELECT name, 'one', clock_timestamp() + interval '1 minute', 'paused:' || name
+        FROM unnest(ARRAY['r', 's']) AS name
         """,
     )
     async with aclosing(DoorbellTrigger("r", "r").run()) as events:
