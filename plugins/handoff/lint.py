@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from handoff.answer import SOURCE as ANSWERS
 from handoff.answer import TRIED
+from handoff.confirmation_rule import ConfirmationRule
 from handoff.messages import Templates
 from handoff.opt_in_mail import opt_in_variables
 from handoff.rule_document import Document, Location
@@ -60,7 +61,20 @@ def lint(paths: Sequence[Path], templates: Path) -> Report:
     # Many rules name the same templates: each is checked once.
     message, small = cache(partial(_check_message, Templates(templates))), cache(_check_text)
     in_templates = [problem for file in files for problem in _check_templates(file, message, small)]
-    return Report(tuple(files), (*problems, *in_templates))
+    return Report(tuple(files), (*problems, *in_templates, *_check_askers(files)))
+
+
+def _check_askers(files: Sequence[RuleFile]) -> Iterator[RuleProblem]:
+    """Find rules that wait for a consent which nobody asks for; who asks may lie beside them, unchecked."""
+    waiting = [(file, file.rule) for file in files if isinstance(file.rule, ConfirmationRule)]
+    beside = load_paths(sorted({file.path.parent for file, _ in waiting}))[0]
+    asking = {file.rule.id for file in (*files, *beside) if any(isinstance(s, OptIn) for s in file.rule.steps)}
+    for file, rule in waiting:
+        for index, asker in enumerate(rule.asked_by):
+            if asker not in asking:
+                what = f'no rule "{asker}" has a step opt_in, so that nothing can be confirmed'
+                right = f"name one of: {', '.join(sorted(asking))}" if asking else "write a rule with the step opt_in"
+                yield problem_at(file.path, Document.parse(file.text), ("asked_by", index), what=what, right=right)
 
 
 def _check_templates(file: RuleFile, message: CheckMessage, small: CheckText) -> Iterator[RuleProblem]:

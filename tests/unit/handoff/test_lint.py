@@ -78,3 +78,40 @@ def test_a_wrong_rule_and_a_wrong_template_are_both_told(project: Path) -> None:
     (project / "broken.yaml").write_text("id: [")
     (project / "hello.de.html.j2").unlink()
     assert {problem.path.name for problem in lint([project], project).problems} == {"broken.yaml", "hello.yaml"}
+
+
+ASKS = """\
+id: asks
+title: Asks
+when: {minutes: 0, after: end}
+who: registered
+steps:
+  - step: opt_in
+    template: hello
+    language: de
+    wording: Ich willige ein.
+"""
+CONFIRMED = """\
+id: confirmed
+title: Confirmed
+source: opt_in
+asked_by: [asks, hello]
+when: {minutes: 0, after: confirmed}
+steps:
+  - step: klicktipp.tag
+    tag: confirmed
+"""
+
+
+def test_a_consent_that_nobody_asks_for_is_told(project: Path) -> None:
+    (project / "asks.yaml").write_text(ASKS)
+    waits = project / "confirmed.yaml"
+    waits.write_text(CONFIRMED)
+    # Also where the file is checked alone, those beside it count.
+    for checked in (project, waits):
+        [problem] = [one for one in lint([checked], project).problems if one.path == waits]
+        assert (problem.line, problem.column, problem.field) == (4, 18, "asked_by[1]")
+        assert 'no rule "hello" has a step opt_in' in problem.what
+        assert problem.right == "name one of: asks"
+    waits.write_text(CONFIRMED.replace("asks, hello", "asks"))
+    assert not [one for one in lint([project], project).problems if one.path == waits]
