@@ -45,7 +45,8 @@ HALF_A_YEAR = Story(
 )  # fmt: skip
 CANCELLED_FAR = (Plan(0.0, 2 * FAR, 2 * FAR + LENGTH), Plan(0.5, 2 * FAR, 2 * FAR + LENGTH, cancelled=True))
 MOVED_FAR = (Plan(0.0, 2 * FAR, 2 * FAR + LENGTH), Plan(0.5, 3 * FAR, 3 * FAR + LENGTH))
-UNSEEN = ((0.5, 20.0),)
+LATER = Plan(0.0, END + 4 - LENGTH, END + 4)
+"""Late enough that a run is ready some seconds before the moment."""
 
 STORIES: dict[str, Story] = {
     "edges": _story([AT_END], _edges(), ONLINE, NOT_ONLINE),
@@ -108,6 +109,10 @@ STORIES: dict[str, Story] = {
     "cancelled unheard": _story(
         [AT_END, Plan(1.0, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"]),
         dropped=((0.75, 6.0),),
+    ),  # fmt: skip
+    "cancelled in the last instant": _story(
+        [LATER, Plan(LATER.end - 0.25, LATER.start, LATER.end, cancelled=True)], _people(4), _rule(["kt"]),
+        dropped=((0.75, LATER.end + 4),),
     ),  # fmt: skip
     "cancelled on the way": _story(
         [AT_END, Plan(END + 0.5, AT_END.start, AT_END.end, cancelled=True)], _people(6), _rule(["kt"]),

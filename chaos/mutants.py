@@ -158,6 +158,11 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "last look skipped", "delivery/moment.py", "return now, roster", "return known, roster", "cancelled unheard",
     ),
+    _one(
+        "written ahead and let go unseen", "delivery/moment.py",
+        "if judging.begun and not frozen() and await _no_news(batch, rule, source, since):", "if judging.begun:",
+        "cancelled in the last instant",
+    ),  # fmt: skip
     _one("cancel ignored by the planner", "planner.py", "if known.occasion.cancelled:", "if False:", "cancelled"),
     _one(
         "cancel ignored by effects on their way", LANE_RUN, "if effect.cancelled:", "if False:", "cancelled on the way"

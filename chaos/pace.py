@@ -5,9 +5,10 @@ Nothing else of the engine is changed: leases still end, retries still wait, onl
 
 from __future__ import annotations
 
+from datetime import timedelta
 from importlib import import_module
 
-SHORTENED: dict[str, float] = {
+SHORTENED: dict[str, float | timedelta] = {
     "handoff.ledger.lanes.LEASE_SECONDS": 2.0,
     "handoff.ledger.batches.LEASE_SECONDS": 2,
     "handoff.ledger.bells.LANE_PATIENCE_SECONDS": 0.25,
@@ -15,6 +16,9 @@ SHORTENED: dict[str, float] = {
     "handoff.delivery.worker.SAFETY_SECONDS": 0.5,
     "handoff.delivery.worker.UNTOLD_SECONDS": 0.2,
     "handoff.delivery.moment.LOOK_AGAIN_SECONDS": 0.4,
+    # A worker claims a batch 1.5 s ahead: there is time to write the first verdicts before the moment.
+    "handoff.delivery.moment.PREPARING": timedelta(seconds=1.2),
+    "handoff.delivery.moment.AHEAD": timedelta(seconds=0.3),
     "handoff.delivery.gate.REFRESH_SECONDS": 0.3,
     "handoff.delivery.lane_run.TAKEN_SECONDS": 0.2,
     "handoff.delivery.circuit.FIRST_PAUSE_SECONDS": 0.3,
