@@ -26,9 +26,6 @@ from operators.rule_operator import RuleOperator
 from operators.work import Sources, open_desk, open_engine, run_owner, worker_owner
 
 RENEW_SECONDS = 5.0
-LINGER_SECONDS = 1.0
-"""A moment often makes several rules due. Whoever is done first ends a little later: the start of the next task takes
-as much of the processor as a hundred handovers of those that are not done yet."""
 
 
 class DeliverOperator(RuleOperator):
@@ -88,8 +85,6 @@ class DeliverOperator(RuleOperator):
         try:
             await worker.run(more_to_come=more_to_come)
             await asyncio.gather(*judging)
-            if judging:
-                await asyncio.sleep(LINGER_SECONDS)
         finally:
             for task in (*judging, lease):
                 task.cancel()
