@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +15,14 @@ async def rows(engine: AsyncEngine, query: str, **parameters: Any) -> list[tuple
     """Return what a query finds."""
     async with engine.connect() as connection:
         return [tuple(row) for row in await connection.execute(text(query), parameters)]
+
+
+async def rows_become(engine: AsyncEngine, query: str, expected: list[tuple[Any, ...]]) -> None:
+    """Wait until a query finds what it should."""
+    deadline = time.monotonic() + 60
+    while (found := await rows(engine, query)) != expected:
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.05)
 
 
 async def change(engine: AsyncEngine, statement: str, **parameters: Any) -> None:

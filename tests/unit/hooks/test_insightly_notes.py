@@ -18,14 +18,13 @@ from handoff.templates import RuleFacts
 from hooks.protocols.insightly import InsightlyProtocol
 from hooks.protocols.insightly_notes import InsightlyNotes
 from hooks.protocols.insightly_steps import LONGEST_BODY, InsightlySteps, Mark, body_of, title_of
-from hooks.protocols.wire import Request, Response
 from tests.support.calls import EVA
 from tests.support.conversation import Script, answer
+from tests.support.crm_notes import GONE, CrmNotes
 
 PROTOCOL = InsightlyProtocol("insightly_default", "secret-key")
 STEPS, NOTES = InsightlySteps(PROTOCOL), InsightlyNotes(PROTOCOL)
 FACTS = {"record": "opportunity/31", "contact_ref": "55"}
-GONE = answer({"Message": "?"}, 404)
 
 
 def a_call(body: str = "Bewertung (rating) 9/10: gut", key: str = "answer-1", **changes: Any) -> Call:
@@ -35,103 +34,11 @@ def a_call(body: str = "Bewertung (rating) 9/10: gut", key: str = "answer-1", **
     return Call(key, step, EVA, occasion, RuleFacts("nach_antwort", "Nach der Antwort"))
 
 
-class Crm:
-    """An Insightly that keeps contacts and notes; ``lose`` says of which changing request the answer is lost."""
-
-    def __init__(self) -> None:
-        self.contacts = {55: "eva@example.org"}
-        self.notes: dict[int, dict[str, Any]] = {}
-        self.asked: list[tuple[str, str]] = []
-        self.lose: set[tuple[str, str]] = set()
-        self.show_links, self.records = True, {"opportunity/31"}
-        self.edits: list[str] = []
-        self.longest: int | None = None
-
-    def run(self, operation: Any) -> Any:
-        request = next(operation)
-        try:
-            while True:
-                self.asked.append((request.method, request.path))
-                response = self._answer(request)
-                lost = next((known for known in self.lose if self._is(request, *known)), None)
-                if lost:
-                    self.lose.remove(lost)
-                    request = operation.throw(UnknownOutcome("insightly_default", request.operation))
-                else:
-                    request = operation.send(response)
-        except StopIteration as stop:
-            return stop.value
-
-    def bodies(self) -> list[str]:
-        return [note["BODY"] for note in self.notes.values()]
-
-    def changes(self) -> list[tuple[str, str]]:
-        return [(method, path) for method, path in self.asked if method != "GET"]
-
-    @staticmethod
-    def _is(request: Request, method: str, path: str) -> bool:
-        return request.method == method and request.path.endswith(path)
-
-    def _answer(self, request: Request) -> Response:
-        match request.path.split("/")[1:]:
-            case ["Contacts", "Search"]:
-                found = [one for one, email in self.contacts.items() if email == request.query["field_value"]]
-                return answer([{"CONTACT_ID": one, "EMAIL_ADDRESS": self.contacts[one]} for one in reversed(found)])
-            case ["Contacts", number, *rest]:
-                if int(number) not in self.contacts:
-                    return GONE
-                return self._contact(int(number), rest, request)
-            case ["Notes"]:
-                return self._put(request)
-            case ["Notes", number]:
-                note = self.notes[int(number)]
-                return answer(note, etag=f'"{note["v"]}"')
-            case ["Notes", number, "Links"]:
-                return self._links(self.notes[int(number)], request)
-        raise AssertionError(request)
-
-    def _contact(self, number: int, rest: list[str], request: Request) -> Response:
-        if not rest:
-            return answer({"CONTACT_ID": number, "EMAIL_ADDRESS": self.contacts[number]})
-        if request.method == "POST":
-            note = {"NOTE_ID": 900 + len(self.notes), "of": number, "v": 1, "LINKS": [], **self._kept(request)}
-            self.notes[note["NOTE_ID"]] = note
-            return answer({key: note[key] for key in ("NOTE_ID", "TITLE", "BODY")}, 201)
-        hidden = set() if self.show_links else {"LINKS"}
-        mine = [note for note in self.notes.values() if note["of"] == number]
-        skip = int(request.query["skip"])
-        return answer([{key: note[key] for key in note if key not in hidden} for note in mine][skip : skip + 500])
-
-    def _put(self, request: Request) -> Response:
-        assert request.method == "PUT"
-        note = self.notes[request.json["NOTE_ID"]]
-        if self.edits:
-            note["v"], note["TITLE"] = note["v"] + 1, self.edits.pop()
-        if request.headers["If-Match"] != f'"{note["v"]}"':
-            return answer({"Message": "If-Match header value is not valid."}, 400)
-        note.update(self._kept(request), v=note["v"] + 1)
-        return answer(note)
-
-    def _kept(self, request: Request) -> dict[str, Any]:
-        return {**request.json, "BODY": request.json["BODY"][: self.longest]}
-
-    def _links(self, note: dict[str, Any], request: Request) -> Response:
-        if request.method == "GET":
-            return answer(note["LINKS"])
-        link = request.json
-        if f"{link['LINK_OBJECT_NAME'].lower()}/{link['LINK_OBJECT_ID']}" not in self.records:
-            return GONE
-        if link in note["LINKS"]:
-            return answer({"Message": "The link exists."}, 400)
-        note["LINKS"].append(link)
-        return answer(link, 201)
-
-
 LINK = {"LINK_OBJECT_NAME": "Opportunity", "LINK_OBJECT_ID": 31}
 
 
 def test_a_first_answer_becomes_one_note_linked_to_the_record():
-    crm = Crm()
+    crm = CrmNotes()
     proof = crm.run(STEPS.send(a_call()))
     assert proof == {"contact_id": 55, "note_id": 900, "linked": True}
     (note,) = crm.notes.values()
@@ -146,11 +53,11 @@ def test_a_first_answer_becomes_one_note_linked_to_the_record():
 
 
 def test_nothing_is_seen_before_it_is_sent():
-    assert Crm().run(STEPS.seen(a_call())) is None
+    assert CrmNotes().run(STEPS.seen(a_call())) is None
 
 
 def test_a_changed_answer_changes_the_note_and_is_told_from_the_first():
-    crm = Crm()
+    crm = CrmNotes()
     crm.run(STEPS.send(a_call()))
     changed = a_call("Bewertung (rating) 3/10: doch nicht", key="answer-2")
     assert crm.run(STEPS.seen(changed)) is None
@@ -164,7 +71,7 @@ def test_a_changed_answer_changes_the_note_and_is_told_from_the_first():
 
 
 def test_a_note_that_insightly_cuts_is_found_again():
-    crm = Crm()
+    crm = CrmNotes()
     crm.longest = 255
     long = "sehr zufrieden " * 500
     proof = crm.run(STEPS.send(a_call(long)))
@@ -178,7 +85,7 @@ def test_a_note_that_insightly_cuts_is_found_again():
 
 
 def test_other_surveys_and_other_people_have_notes_of_their_own():
-    crm = Crm()
+    crm = CrmNotes()
     crm.run(STEPS.send(a_call()))
     call = a_call(key="other")
     crm.run(STEPS.send(replace(call, occasion=replace(call.occasion, series="support"))))
@@ -188,7 +95,7 @@ def test_other_surveys_and_other_people_have_notes_of_their_own():
 
 
 def test_notes_of_people_are_never_touched():
-    crm = Crm()
+    crm = CrmNotes()
     written = {"of": 55, "v": 1, "TITLE": "Anruf", "BODY": "[handoff] war nett [handoff 12]", "LINKS": []}
     crm.notes[1] = {"NOTE_ID": 1, **written}
     crm.run(STEPS.send(a_call()))
@@ -200,7 +107,7 @@ def test_notes_of_people_are_never_touched():
 @pytest.mark.parametrize("show_links", [True, False])
 def test_a_lost_answer_leads_to_one_note_with_one_link(lost, show_links):
     """What the engine does: an unknown outcome is read back; sent again only when it is not there."""
-    crm = Crm()
+    crm = CrmNotes()
     crm.lose, crm.show_links = {lost}, show_links
     with pytest.raises(UnknownOutcome):
         crm.run(STEPS.send(a_call()))
@@ -214,7 +121,7 @@ def test_a_lost_answer_leads_to_one_note_with_one_link(lost, show_links):
 
 
 def test_a_change_whose_answer_was_lost_is_not_made_again():
-    crm = Crm()
+    crm = CrmNotes()
     crm.run(STEPS.send(a_call()))
     crm.lose = {("PUT", "/Notes")}
     changed = a_call("neu", key="answer-2")
@@ -226,7 +133,7 @@ def test_a_change_whose_answer_was_lost_is_not_made_again():
 
 
 def test_a_link_that_exists_already_is_not_an_error():
-    crm = Crm()
+    crm = CrmNotes()
     crm.run(STEPS.send(a_call()))
     crm.show_links = False
     assert crm.run(STEPS.send(a_call()))["linked"] is True
@@ -234,7 +141,7 @@ def test_a_link_that_exists_already_is_not_an_error():
 
 
 def test_a_link_that_is_refused_is_refused():
-    crm = Crm()
+    crm = CrmNotes()
     crm.show_links = False
     call = a_call()
     operation = STEPS.send(call)
@@ -246,14 +153,14 @@ def test_a_link_that_is_refused_is_refused():
 
 
 def test_a_record_that_is_gone_keeps_no_note_from_being_written():
-    crm = Crm()
+    crm = CrmNotes()
     crm.records.clear()
     assert crm.run(STEPS.send(a_call())) == {"contact_id": 55, "note_id": 900, "linked": False}
 
 
 @pytest.mark.parametrize("changes", [{"link": False}, {"facts": {"record": ""}}, {"facts": {"record": None}}])
 def test_a_note_without_a_link(changes):
-    crm = Crm()
+    crm = CrmNotes()
     proof = crm.run(STEPS.send(a_call(**changes)))
     assert proof["linked"] is False
     assert crm.changes() == [("POST", "/Contacts/55/Notes")]
@@ -261,7 +168,7 @@ def test_a_note_without_a_link(changes):
 
 
 def test_a_project_is_linked_as_one():
-    crm = Crm()
+    crm = CrmNotes()
     crm.records.add("project/7")
     crm.run(STEPS.send(a_call(facts={"record": "project/7"})))
     assert crm.notes[900]["LINKS"] == [{"LINK_OBJECT_NAME": "Project", "LINK_OBJECT_ID": 7}]
@@ -269,7 +176,7 @@ def test_a_project_is_linked_as_one():
 
 @pytest.mark.parametrize("record", ["31", "opportunity/", "lead/3", "opportunity/31/x", "opportunity/0"])
 def test_a_record_that_cannot_be_read_is_refused_before_anything_is_written(record):
-    crm = Crm()
+    crm = CrmNotes()
     with pytest.raises(Refused, match="like opportunity/31"):
         crm.run(STEPS.send(a_call(facts={"record": record})))
     assert crm.asked == []
@@ -277,19 +184,19 @@ def test_a_record_that_cannot_be_read_is_refused_before_anything_is_written(reco
 
 @pytest.mark.parametrize("ref", ["", "56", None, "Eva", "9" * 5000])
 def test_without_its_id_the_contact_is_found_by_address_the_oldest_of_several(ref):
-    crm = Crm()
+    crm = CrmNotes()
     crm.contacts = {80: "eva@example.org", 70: "eva@example.org"}
     assert crm.run(STEPS.send(a_call(facts={"contact_ref": ref})))["contact_id"] == 70
 
 
 def test_a_contact_known_from_an_earlier_step_is_not_asked_for():
-    crm = Crm()
+    crm = CrmNotes()
     crm.run(STEPS.send(replace(a_call(), known={"contact_id": 55})))
     assert ("GET", "/Contacts/55") not in crm.asked
 
 
 def test_nobody_to_write_a_note_about_is_refused_without_an_address():
-    crm = Crm()
+    crm = CrmNotes()
     crm.contacts.clear()
     with pytest.raises(Refused, match="no contact with this id or address") as caught:
         crm.run(STEPS.send(a_call()))
@@ -298,7 +205,7 @@ def test_nobody_to_write_a_note_about_is_refused_without_an_address():
 
 
 def test_an_edit_in_between_is_read_again_once():
-    crm = Crm()
+    crm = CrmNotes()
     crm.run(STEPS.send(a_call()))
     crm.edits = ["von Hand"]
     crm.run(STEPS.send(a_call("neu", key="answer-2")))
@@ -360,7 +267,7 @@ def test_a_comment_is_never_repeated_in_an_error():
 
 
 def test_notes_are_read_over_several_pages():
-    crm = Crm()
+    crm = CrmNotes()
     for number in range(1, 1101):
         crm.notes[number] = {"NOTE_ID": number, "of": 55, "v": 1, "TITLE": "x", "BODY": "y", "LINKS": []}
     body = body_of("alt", Mark.of(a_call()))
@@ -400,7 +307,7 @@ def test_the_mark_is_found_in_what_an_editor_makes_of_a_body():
 
 
 def test_a_comment_that_looks_like_a_mark_is_only_a_comment():
-    crm = Crm()
+    crm = CrmNotes()
     crm.run(STEPS.send(a_call(f"[handoff {'a' * 16} {'b' * 8}]")))
     assert crm.run(STEPS.seen(a_call())) is not None
 
@@ -408,7 +315,7 @@ def test_a_comment_that_looks_like_a_mark_is_only_a_comment():
 def test_titles_are_one_line_and_never_empty():
     assert title_of("  Zufriedenheit\n\t2026 ") == "Zufriedenheit 2026"
     assert len(title_of("x" * 1000)) == 250
-    crm = Crm()
+    crm = CrmNotes()
     call = a_call()
     crm.run(STEPS.send(replace(call, step=call.step.model_copy(update={"title": " "}))))
     assert crm.notes[900]["TITLE"] == "Nach der Antwort"

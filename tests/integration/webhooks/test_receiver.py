@@ -1,4 +1,4 @@
-"""Pushes over HTTP: who is let in, what is stored, and what becomes of it, on the real ledger."""
+"""What a sender is told: who is let in, what is stored before ``ok``, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,115 +9,34 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.openapi.utils import get_openapi
-from httpx import ASGITransport, AsyncClient, Response
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.contact import Contact
-from handoff.delivery.intake import take_up_deliveries
-from handoff.delivery.sweep import Sweep
-from handoff.ledger import cursors, retention
-from handoff.ledger.connect import open_ledger_async
-from handoff.ledger.erasure import erase
-from handoff.ledger.retention import Periods
-from handoff.occasion import Occasion
-from handoff.rule import Rule
+from handoff.ledger import cursors
 from tests.support.chaos import cut_off
 from tests.support.commands import handoff
-from tests.support.domain import a_rule
 from tests.support.pushing import account_connection, ledger_connection, won
-from tests.support.rows import batches_now, change, rows
+from tests.support.receiving import COUNTS, GOOD, JSON, KEY, NEW, OLD, STORED, said
+from tests.support.rows import change, rows, rows_become
 from web import webhooks
-from web.adapters import ADAPTERS
-from web.adapters.adapter import Arrival, Push
 from web.app import create_app
 from web.ledger import close_ledger
 from web.receiver import accounts as accounts_module
 from web.receiver import journal as journal_module
-from web.receiver.accounts import Accounts
-from web.receiver.body import MOST_BYTES, json_of
+from web.receiver.body import MOST_BYTES
 from web.receiver.flood import Floods
 from web.receiver.receiver import REFUSAL_SECONDS, Receiver
 
-OLD, NEW = "old-secret-0123456", "new-secret-0123456"
-KEY = b"k" * 24
-SIGNING = "whsec_" + base64.b64encode(KEY).decode()
-JSON = {"content-type": "application/json"}
-GOOD = JSON | {"x-webhook-secret": OLD}
-STORED = "SELECT account, payload FROM handoff.deliveries ORDER BY id"
-COUNTS = "SELECT account, outcome, count FROM handoff.webhook_counts ORDER BY account, outcome"
-
-
-class AppointmentAdapter:
-    """Pushes that the planner records: an appointment with its times, and whose it is."""
-
-    source = "webinaris"
-    content_types = frozenset({"application/json"})
-
-    def secrets(self, content_type: str, body: bytes) -> tuple[bytes, ...]:
-        """Return nothing."""
-        return ()
-
-    def read(self, push: Push) -> Arrival:
-        """Return the appointment."""
-        given = json_of(push.body)
-        start = datetime.fromisoformat(given["start"])
-        anchors = {"start": start, "end": start + timedelta(hours=1)}
-        facts = given.get("facts", {})
-        occasion = Occasion(
-            self.source, push.account.conn_id, given["key"], "Termin", anchors, changed=given["changed"], facts=facts
-        )
-        key = Contact(given["email"]).key if "email" in given else None
-        return Arrival(given, occasions=(occasion,), contact_key=key)
-
-
-@pytest.fixture
-def receiver() -> Receiver:
-    """A receiver that knows one more kind of account."""
-    return Receiver(accounts=Accounts(ADAPTERS | {"calendar": AppointmentAdapter()}))
-
-
-@pytest.fixture(autouse=True)
-def connections(ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow's connections."""
-    monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", ledger_connection(ledger_url))
-    monkeypatch.setenv("AIRFLOW_CONN_CRM", account_connection(f"{OLD}, {NEW} {SIGNING}"))
-    monkeypatch.setenv("AIRFLOW_CONN_BARE", account_connection(""))
-    monkeypatch.setenv("AIRFLOW_CONN_WEAK", account_connection("short"))
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER", account_connection(OLD, "klicktipp"))
-    monkeypatch.setenv("AIRFLOW_CONN_CALENDAR", account_connection(OLD, "calendar"))
-
-
-@pytest.fixture
-async def sender(receiver: Receiver) -> AsyncIterator[AsyncClient]:
-    """Somebody without a login; server errors are answers."""
-    transport = ASGITransport(create_app(receiver), raise_app_exceptions=False)
-    async with AsyncClient(transport=transport, base_url="http://airflow") as client:
-        yield client
-    await close_ledger()
-
-
-async def until(ledger: AsyncEngine, query: str, expected: list[tuple[Any, ...]]) -> None:
-    """Wait until a query finds something."""
-    deadline = time.monotonic() + 60
-    while (found := await rows(ledger, query)) != expected:
-        assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.05)
+pytestmark = pytest.mark.usefixtures("connections")
 
 
 async def pokes(ledger: AsyncEngine, conn_id: str = "crm") -> str:
     async with ledger.connect() as connection:
         return await cursors.poked(connection, "insightly", conn_id)
-
-
-def said(answer: Response) -> tuple[int, str]:
-    return answer.status_code, answer.text
 
 
 def signature(body: bytes, ids: str) -> dict[str, str]:
@@ -191,7 +110,9 @@ async def test_who_is_not_known_gets_one_answer_whatever_is_wrong(
     ours = "\n".join(one.getMessage() for one in caplog.records if not one.name.startswith(("httpx", "httpcore")))
     assert all(secret not in ours for secret in (OLD, NEW, guess))
     assert await rows(ledger, STORED) == []
-    await until(ledger, COUNTS, [("bare", "no_secret", 1), ("crm", "unauthenticated", 7), ("weak", "no_secret", 2)])
+    await rows_become(
+        ledger, COUNTS, [("bare", "no_secret", 1), ("crm", "unauthenticated", 7), ("weak", "no_secret", 2)]
+    )
 
 
 async def test_a_secret_is_rotated_without_a_gap(
@@ -230,7 +151,7 @@ async def test_refusals_are_clear_counted_and_reach_nobody(
         answer = await sender.request(method, "/webhooks/crm", headers=GOOD)
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     expected = {"too_large": 3, "wrong_type": 2, "unreadable": 3, "unexpected": 2}
-    await until(ledger, COUNTS, [("crm", reason, count) for reason, count in sorted(expected.items())])
+    await rows_become(ledger, COUNTS, [("crm", reason, count) for reason, count in sorted(expected.items())])
     assert await rows(ledger, STORED) == []
     assert await pokes(ledger) == ""
     await sender.post("/webhooks/crm", content=won(31), headers=GOOD)
@@ -260,7 +181,7 @@ async def test_a_flood_is_told_to_come_back_and_the_others_do_not_notice(
         assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
         assert all(int(answer.headers["retry-after"]) > 100 for answer in answers[5:])
         assert said(await sender.post("/webhooks/crm2", content=won(1), headers=GOOD)) == (200, "ok")
-    await until(
+    await rows_become(
         ledger, COUNTS,
         [("crm", "accepted", 5), ("crm", "too_many", 3), ("crm", "unauthenticated", 7), ("crm2", "accepted", 1)],
     )  # fmt: skip
@@ -312,114 +233,7 @@ async def test_a_commit_that_hangs_is_not_waited_for_for_ever(
         monkeypatch.setattr(journal_module, "MOST_WAITING", 0)
         assert (await sender.post("/webhooks/crm", content=won(2), headers=GOOD)).status_code == 503
     monkeypatch.undo()
-    await until(ledger, "SELECT count(*) FROM handoff.deliveries", [(1,)])
-
-
-def appointment(key: str, start: datetime, changed: float = 1.0, **more: Any) -> bytes:
-    return json.dumps({"key": key, "start": start.isoformat(), "changed": changed, **more}).encode()
-
-
-@pytest.fixture
-def rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rule:
-    """A rule file for the calendar."""
-    spec = {
-        "id": "test_rule", "title": "T", "conn_id": "calendar", "when": {"minutes": 0, "after": "end"},
-        "who": "registered", "steps": [{"step": "klicktipp.tag", "tag": "besucht"}],
-    }  # fmt: skip
-    (tmp_path / "include" / "handoffs").mkdir(parents=True)
-    (tmp_path / "include" / "handoffs" / "test_rule.yaml").write_text(json.dumps(spec))
-    monkeypatch.setenv("HANDOFFS_HOME", str(tmp_path))
-    return a_rule(conn_id="calendar")
-
-
-START = datetime(2036, 5, 10, 10, 0, tzinfo=UTC)
-
-
-@pytest.mark.usefixtures("rule")
-async def test_what_is_to_be_planned_is_planned_right_after_the_commit(
-    ledger: AsyncEngine, sender: AsyncClient
-) -> None:
-    moved = START + timedelta(hours=3)
-    for start, changed in ((START, 1.0), (moved, 2.0), (START, 1.0)):
-        body = appointment("a1", start, changed)
-        assert said(await sender.post("/webhooks/calendar", content=body, headers=GOOD)) == (200, "ok")
-    await until(ledger, "SELECT count(*) FROM handoff.deliveries WHERE processed_at IS NULL", [(0,)])
-    assert await batches_now(ledger) == [("test_rule", "waiting", moved + timedelta(hours=1))]
-    assert await rows(ledger, "SELECT occasions, problem FROM handoff.deliveries") == [([], None)] * 2
-    assert await rows(ledger, "SELECT count(*) FROM handoff.inbox") == [(2,)]
-
-
-async def test_what_a_dead_server_left_and_what_could_not_be_recorded_is_the_sweep_s(
-    ledger: AsyncEngine, ledger_url: str, sender: AsyncClient, rule: Rule
-) -> None:
-    await change(ledger, "ALTER TABLE handoff.inbox ADD CONSTRAINT broken CHECK (occasion_key <> 'bad')")
-    for key in ("bad", "good"):
-        body = appointment(key, START)
-        assert said(await sender.post("/webhooks/calendar", content=body, headers=GOOD)) == (200, "ok")
-    waiting = "SELECT payload ->> 'key', problem FROM handoff.deliveries WHERE processed_at IS NULL"
-    await until(ledger, waiting, [("bad", "IntegrityError")])
-    sweep = Sweep(ledger, [rule, a_rule(id="other")], None)  # type: ignore[arg-type]
-    await take_up_deliveries(sweep)
-    notices = "SELECT cause, kind, count, closed_at IS NULL FROM handoff.notices"
-    assert await rows(ledger, notices) == [("webhook/calendar", "webhook", 1, True)]
-    shown = await handoff(ledger_url, "webhooks")
-    assert (shown.status, "1 (1 cannot be recorded)" in shown.out) == (1, True)
-    await change(ledger, "ALTER TABLE handoff.inbox DROP CONSTRAINT broken")
-    await take_up_deliveries(sweep)
-    assert await rows(ledger, waiting) == []
-    assert await rows(ledger, notices) == [("webhook/calendar", "webhook", 1, False)]
-    assert len(await batches_now(ledger)) == 2
-    assert (await handoff(ledger_url, "webhooks")).status == 0
-
-
-async def test_two_servers_record_each_delivery_once(ledger: AsyncEngine, ledger_url: str, rule: Rule) -> None:
-    engines = [open_ledger_async(ledger_url, connections=3) for _ in range(2)]
-
-    def opened(engine: AsyncEngine) -> Any:
-        async def ledger_of() -> AsyncEngine:
-            return engine
-
-        return ledger_of
-
-    adapters = {"calendar": AppointmentAdapter()}
-    apps = [create_app(Receiver(opened(engine), Accounts(adapters))) for engine in engines]
-    senders = [AsyncClient(transport=ASGITransport(app), base_url="http://airflow") for app in apps]
-    bodies = [appointment(f"a{number}", START, step) for step in (1.0, 2.0) for number in range(10)]
-    answers = await asyncio.gather(
-        *(sender.post("/webhooks/calendar", content=body, headers=GOOD) for body in bodies for sender in senders)
-    )
-    assert {said(answer) for answer in answers} == {(200, "ok")}
-    await until(ledger, "SELECT count(*), count(processed_at) FROM handoff.deliveries", [(20, 20)])
-    assert await rows(ledger, COUNTS) == [("calendar", "accepted", 20), ("calendar", "repeated", 20)]
-    assert len(await batches_now(ledger)) == 10
-    for engine in engines:
-        await engine.dispose()
-
-
-@pytest.mark.usefixtures("rule")
-async def test_erasing_a_person_removes_their_deliveries_for_ever(ledger: AsyncEngine, sender: AsyncClient) -> None:
-    for key, email in (("a1", "xenia@example.org"), ("a2", "eva@example.org"), ("a3", "xenia@example.org")):
-        body = appointment(key, START, email=email)
-        assert said(await sender.post("/webhooks/calendar", content=body, headers=GOOD)) == (200, "ok")
-    await until(ledger, "SELECT count(*) FROM handoff.deliveries WHERE processed_at IS NULL", [(0,)])
-    async with ledger.begin() as connection:
-        assert (await erase(connection, Contact("xenia@example.org").key)).texts == 2
-    late = appointment("a4", START, email="xenia@example.org")
-    assert said(await sender.post("/webhooks/calendar", content=late, headers=GOOD)) == (200, "ok")
-    assert [payload["key"] for _, payload in await rows(ledger, STORED)] == ["a2"]
-
-
-async def test_deliveries_are_kept_for_a_week_and_counts_for_longer(ledger: AsyncEngine, sender: AsyncClient) -> None:
-    for number in (1, 2):
-        await sender.post("/webhooks/crm", content=won(number), headers=GOOD)
-    await change(ledger, "UPDATE handoff.deliveries SET received_at = now() - interval '8 days' WHERE id = 1")
-    async with ledger.begin() as connection:
-        removed = await retention.apply(connection)
-    assert (removed["deliveries"], removed["pushes"]) == (1, 0)
-    assert [payload["id"] for _, payload in await rows(ledger, STORED)] == [2]
-    await change(ledger, "UPDATE handoff.webhook_counts SET day = day - 3")
-    async with ledger.begin() as connection:
-        assert (await retention.apply(connection, Periods(pushes=2)))["pushes"] == 1
+    await rows_become(ledger, "SELECT count(*) FROM handoff.deliveries", [(1,)])
 
 
 def test_the_routes_describe_themselves() -> None:
