@@ -63,8 +63,8 @@ class RecordRef:
 
     @classmethod
     def of(cls, occasion: Occasion, account: str) -> RecordRef | None:
-        """Return an occasion's record, ``None`` when it has none. :raises Refused: it cannot be read."""
-        text = str(occasion.facts.get("record") or "")
+        """Return an occasion's record, ``None`` when the account has none. :raises Refused: it cannot be read."""
+        text = told(occasion, account, "record")
         found = RECORD.fullmatch(text)
         if text and not found:
             raise Refused(account, NOTING, "the occasion's record must be written like opportunity/31 or project/7")
@@ -133,7 +133,7 @@ class InsightlySteps:
         known = call.known.get("contact_id")
         if isinstance(known, int):
             return known
-        ref = id_of(str(call.occasion.facts.get("contact_ref") or "").strip())
+        ref = id_of(told(call.occasion, self.protocol.account, "contact_ref"))
         contact = (yield from self.protocol.contact(ref)) if ref else None
         if contact is None:
             same = yield from self.protocol.contacts_by_email(call.contact.email)
@@ -163,6 +163,12 @@ class InsightlySteps:
 
     def _foreign(self, call: Call) -> Refused:
         return Refused(self.protocol.account, call.step.step, "this connection is an Insightly account")
+
+
+def told(occasion: Occasion, account: str, fact: str) -> str:
+    """Return what an occasion says of an Insightly account; the same number means somebody else in any other."""
+    of_account = occasion.facts.get("source") == "insightly" and occasion.facts.get("account") == account
+    return str(occasion.facts.get(fact) or "").strip() if of_account else ""
 
 
 def title_of(text: str) -> str:

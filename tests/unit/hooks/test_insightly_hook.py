@@ -152,7 +152,8 @@ async def test_the_client_makes_the_same_calls_and_waits_before_each(served: Ser
 
 async def test_the_target_writes_a_note_and_sees_it(served: Served) -> None:
     call = a_call(InsightlyNote(step="insightly.note", title="Umfrage", body="9/10"))
-    call = replace(call, occasion=replace(call.occasion, facts={"contact_ref": "55", "record": "project/7"}))
+    facts = {"source": "insightly", "account": CONN_ID, "contact_ref": "55", "record": "project/7"}
+    call = replace(call, occasion=replace(call.occasion, facts=facts))
     served.answers = {
         "GET /v3.1/Contacts/55": (200, {"CONTACT_ID": 55}),
         "GET /v3.1/Contacts/55/Notes": (200, []),

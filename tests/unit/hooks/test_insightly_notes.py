@@ -24,7 +24,7 @@ from tests.support.crm_notes import GONE, CrmNotes
 
 PROTOCOL = InsightlyProtocol("insightly_default", "secret-key")
 STEPS, NOTES = InsightlySteps(PROTOCOL), InsightlyNotes(PROTOCOL)
-FACTS = {"record": "opportunity/31", "contact_ref": "55"}
+FACTS = {"source": "insightly", "account": "insightly_default", "record": "opportunity/31", "contact_ref": "55"}
 
 
 def a_call(body: str = "Bewertung (rating) 9/10: gut", key: str = "answer-1", **changes: Any) -> Call:
@@ -187,6 +187,14 @@ def test_without_its_id_the_contact_is_found_by_address_the_oldest_of_several(re
     crm = CrmNotes()
     crm.contacts = {80: "eva@example.org", 70: "eva@example.org"}
     assert crm.run(STEPS.send(a_call(facts={"contact_ref": ref})))["contact_id"] == 70
+
+
+@pytest.mark.parametrize("elsewhere", [{"source": "etermin"}, {"account": "insightly_second"}, {"source": ""}])
+def test_the_numbers_of_another_account_lead_to_nobody_here(elsewhere):
+    """An answer to a survey after an appointment names the appointment, whose number a contact here may have."""
+    crm = CrmNotes()
+    crm.contacts = {55: "max@example.org", 70: "eva@example.org"}
+    assert crm.run(STEPS.send(a_call(facts=elsewhere))) == {"contact_id": 70, "note_id": 900, "linked": False}
 
 
 def test_a_contact_known_from_an_earlier_step_is_not_asked_for():
