@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import LedgerError
 from handoff.ledger.connect import DRIVER, open_ledger, open_ledger_async
-from handoff.ledger.migrating import migrate
 
 DEFAULT_PORT = 5432
 REFUSALS = ("authentication", "authentifizierung", "no password supplied", "pg_hba.conf", 'role "', "rolle »")
@@ -49,10 +48,6 @@ class LedgerHook(BaseHook):
         :raises LedgerError: when the connection names no database.
         """
         return open_ledger_async(url_of(await cls.aget_connection(ledger_conn_id)), connections=connections)
-
-    def migrate(self) -> None:
-        """Create the ledger's tables or bring them up to date."""
-        migrate(self.url)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether the ledger works, the credentials are wrong, or it cannot be reached."""

@@ -30,6 +30,7 @@ from hooks.klicktipp import KlickTippHook
 from hooks.ledger import LedgerHook
 from hooks.provider_info import CONNECTION_TYPES
 from hooks.quentn import QuentnHook
+from hooks.vendor_hook import VendorHook
 from hooks.webinaris import WebinarisHook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +171,13 @@ def test_connection(form):
     assert shown <= table.keys()
     for name, label in behaviour["relabeling"].items():
         assert label in table[name][0], f"{kind}: {name}"
+
+
+@pytest.mark.parametrize("hook", [hook for hook in HOOKS.values() if issubclass(hook, VendorHook)])
+def test_hook(hook):
+    [row] = [line for line in page("docs/hooks.md").splitlines() if f"{hook.__module__}.{hook.__name__}(" in line]
+    calls = {name for name, value in vars(hook).items() if callable(value) and not name.startswith("_")}
+    assert set(re.findall(r"`([a-z_]+)`", row)) == calls - {"read_account", "sign_in"}
 
 
 @pytest.mark.parametrize("command", [command_of(name) for name in COMMANDS], ids=COMMANDS)
