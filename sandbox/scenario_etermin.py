@@ -140,6 +140,7 @@ class EterminModel(Model):
     :param timezone: IANA or Windows name; all local times are in it.
     :param json_type: content type of JSON answers. :param contact_answers: what ``/contact`` speaks.
     :param feed_deletions: whether the feed tells of deleted appointments (assumed).
+    :param sequence: whether ``Sequence`` counts edits (assumed); without it, it stays 0.
     """
 
     publickey: str = credentials.ETERMIN_PUBLICKEY
@@ -149,6 +150,7 @@ class EterminModel(Model):
     json_type: Literal["application/json", "text/json"] = "application/json"
     contact_answers: Literal["xml", "json"] = "xml"
     feed_deletions: bool = True
+    sequence: bool = True
     push: PushModel = PushModel()
     services: tuple[ServiceModel, ...] = (ServiceModel(id=501, name="Erstgespräch"),)
     calendars: tuple[CalendarModel, ...] = (

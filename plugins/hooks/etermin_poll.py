@@ -1,17 +1,17 @@
-"""One poll of an eTermin account: what changed and what was deleted since the last one, and what that means."""
+"""One poll of an eTermin account: what changed and what was deleted since the last one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from handoff.appointments import Account, deleted, is_deleted, read
 from handoff.occasion import Occasion
 from hooks.etermin import ETerminClient
 from hooks.etermin_cursor import FeedCursor
+from hooks.etermin_report import Report
 from hooks.protocols.etermin import Read
-from hooks.protocols.etermin_appointments import Appointment, Deletion
+from hooks.protocols.etermin_appointments import Appointment
 from hooks.protocols.etermin_times import local_day
 
 REQUESTS = 2
@@ -29,11 +29,13 @@ class Polled:
 
     :param feed: what changed. :param gone: what was deleted, and when that was read.
     :param cursor: to be written once everything is recorded.
+    :param met: what could not be read while its meaning was found out, without contact data.
     """
 
     feed: Read
     gone: Read
     cursor: FeedCursor
+    met: list[str] = field(default_factory=list)
 
     @property
     def keys(self) -> list[str]:
@@ -44,7 +46,22 @@ class Polled:
     @property
     def problems(self) -> tuple[str, ...]:
         """What could not be read, without contact data."""
-        return self.feed.problems + self.gone.problems
+        return (*self.feed.problems, *self.gone.problems, *self.met)
+
+    def reports(self, known: Mapping[str, Occasion]) -> list[Report]:
+        """Return what was told, each deletion once, as the list of deletions tells it rather than the feed.
+
+        :param known: the appointments' own occasions in the ledger by key.
+        """
+        listed = {one.appointment.id for one in self.gone.deletions}
+        found = [Report(self._listed(one, known.get(one.id)), self.feed.read_at) for one in self.feed.appointments]
+        found += [Report.of(one, self.feed.read_at) for one in self.feed.deletions if one.appointment.id not in listed]
+        return found + [Report.of(one, self.gone.read_at) for one in self.gone.deletions]
+
+    def _listed(self, appointment: Appointment, known: Occasion | None) -> Appointment:
+        """Return an appointment with the revision that counts: a full reading lists also what did not change."""
+        before = str(known.facts.get("revision", "")) if known is not None and self.feed.full else ""
+        return replace(appointment, revision=before or appointment.revision)
 
 
 async def poll(client: ETerminClient, cursor: FeedCursor) -> Polled:
@@ -67,67 +84,6 @@ async def deletions(client: ETerminClient, since: datetime, until: datetime) -> 
     zone = client.account.zone
     first, last = local_day(since, zone, -DAYS_AROUND), local_day(until, zone, DAYS_AROUND + 1)
     return await client.deleted(first, last)
-
-
-async def meaning(
-    client: ETerminClient, polled: Polled, known: Mapping[str, Occasion], account: Account, *, newsletter: bool = False
-) -> Sequence[Occasion]:
-    """Return the occasions that a poll means, in an order to record them.
-
-    :param known: the appointments' own occasions in the ledger by key (see :attr:`Polled.keys`).
-    :param newsletter: some rule asks for the newsletter box: where nothing is said of it, the contact is looked up.
-    :raises TargetError: an appointment or contact cannot be read now.
-    """
-    latest, found = dict(known), list[Occasion]()
-    told_gone = {one.appointment.id for one in (*polled.feed.deletions, *polled.gone.deletions)}
-    for appointment in polled.feed.appointments:
-        now, read_at = await _as_it_is(client, appointment, polled, latest, told_gone)
-        if now is not None:
-            if newsletter:
-                now = await with_newsletter(client, now, latest.get(now.id))
-            _note(found, latest, now.id, list(read(now, latest.get(now.id), account, read_at)))
-    for deletion, read_at in _deletions(polled):
-        gone = deletion.appointment
-        occasions = deleted(gone, latest.get(gone.id), account, read_at, deletion.deleted_at)
-        _note(found, latest, gone.id, list(occasions))
-    return found
-
-
-async def with_newsletter(client: ETerminClient, appointment: Appointment, known: Occasion | None) -> Appointment:
-    """Return an appointment that says whether the newsletter box was ticked, as its contact does if it does not.
-
-    :raises TargetError: the contact cannot be read now.
-    """
-    if appointment.newsletter is not None or (known is not None and "newsletter" in known.facts):
-        return appointment
-    email = appointment.customer.email
-    contacts = await client.contacts(email) if email else ()
-    return replace(appointment, newsletter=any(one.newsletter for one in contacts))
-
-
-async def _as_it_is(
-    client: ETerminClient,
-    appointment: Appointment,
-    polled: Polled,
-    known: Mapping[str, Occasion],
-    told_gone: Collection[str],
-) -> tuple[Appointment | None, datetime]:
-    """Return a changed appointment; one that is said to be deleted as well is read itself, for it may be a trace."""
-    if appointment.id in told_gone or is_deleted(known.get(appointment.id)):
-        return await client.appointment(appointment.id)
-    return appointment, polled.feed.read_at
-
-
-def _deletions(polled: Polled) -> list[tuple[Deletion, datetime]]:
-    """Return each deletion once, as the list of deletions tells it rather than the feed."""
-    listed = {one.appointment.id for one in polled.gone.deletions}
-    found = [(one, polled.feed.read_at) for one in polled.feed.deletions if one.appointment.id not in listed]
-    return found + [(one, polled.gone.read_at) for one in polled.gone.deletions]
-
-
-def _note(found: list[Occasion], latest: dict[str, Occasion], key: str, occasions: Sequence[Occasion]) -> None:
-    found += occasions
-    latest.update((one.key, one) for one in occasions if one.key == key)
 
 
 def _matters(appointment: Appointment, now: datetime) -> bool:

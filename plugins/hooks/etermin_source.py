@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from airflow.sdk import Connection
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.appointments import Account, deleted, event_of, glimpsed, id_of, read, standing
+from handoff.appointments import Account, event_of, glimpsed, id_of, standing
 from handoff.delivery.purpose import LOOKING
-from handoff.ledger.occasions import occasion_from_row
+from handoff.ledger.occasions import by_keys
 from handoff.occasion import Occasion
 from handoff.registration import Registration, Roster
+from handoff.rule import Rule
 from handoff.source import Listing
 from hooks.etermin import ETerminClient
-from hooks.etermin_poll import deletions, with_newsletter
+from hooks.etermin_newsletter import Boxes
+from hooks.etermin_poll import deletions
+from hooks.etermin_report import Report
 from hooks.protocols.etermin_appointments import Appointment
 from hooks.protocols.etermin_times import local_day
 
@@ -28,34 +31,30 @@ AHEAD = timedelta(days=730)
 """So far ahead appointments are listed."""
 DELETED_BACK = timedelta(days=2)
 """So far back the sweep looks for deletions; older ones are not lost, for what they deleted is not listed."""
-KNOWN = text("""
-    SELECT * FROM handoff.occasions
-    WHERE source = :source AND account = :account AND key = ANY(CAST(:keys AS text[]))
-""")
 
 
 async def known_of(connection: AsyncConnection, account: str, keys: list[str]) -> dict[str, Occasion]:
     """Return what the ledger knows of appointments, by their keys."""
-    found = await connection.execute(KNOWN, {"source": SOURCE, "account": account, "keys": keys})
-    return {row["key"]: occasion_from_row(row) for row in found.mappings()}
+    return await by_keys(connection, SOURCE, account, keys)
 
 
 class ETerminSource:
     """One eTermin account (implements :class:`handoff.source.Source`).
 
-    :param newsletter: some rule asks for the newsletter box: where nothing is known of it, the contact is looked up.
+    :param rules: the account's: where one asks for the newsletter box and nothing is known of it, contacts are
+        looked up.
     """
 
-    def __init__(self, client: ETerminClient, engine: AsyncEngine, *, newsletter: bool = False) -> None:
-        self._client, self._engine, self._newsletter = client, engine, newsletter
+    def __init__(self, client: ETerminClient, engine: AsyncEngine, rules: Collection[Rule] = ()) -> None:
+        self._client, self._engine, self._rules = client, engine, rules
         self._account = Account(SOURCE, client.account.conn_id, client.account.zone)
 
     @classmethod
     def from_connection(
-        cls, conn_id: str, connection: Connection, engine: AsyncEngine, *, newsletter: bool = False
+        cls, conn_id: str, connection: Connection, engine: AsyncEngine, rules: Collection[Rule] = ()
     ) -> Self:
         """Build the source of a connection. :raises WrongCredentials: it cannot be used."""
-        return cls(ETerminClient.from_connection(conn_id, connection, purposes=LOOKING), engine, newsletter=newsletter)
+        return cls(ETerminClient.from_connection(conn_id, connection, purposes=LOOKING), engine, rules)
 
     async def occasions(self, since: datetime) -> Listing:
         """Return the appointments from the day of ``since`` (aware) up to two years ahead, and what was deleted lately.
@@ -71,18 +70,20 @@ class ETerminSource:
             log.warning("%s: an appointment is left out: %s", self._account.conn_id, problem)
         listed = {one.id for one in alive.appointments}
         told_gone = [one for one in gone.deletions if one.appointment.id not in listed]
-        keys = sorted({*listed, *(one.appointment.id for one in told_gone)})
-        async with self._engine.connect() as connection:
-            known = await known_of(connection, self._account.conn_id, keys)
-        found = list[Occasion]()
-        for one in alive.appointments:
-            before = known.get(one.id)
-            told = await with_newsletter(self._client, one, before) if self._newsletter else one
-            found += read(told, before, self._account, alive.read_at)
-        for deletion in told_gone:
-            before = known.get(deletion.appointment.id)
-            found += deleted(deletion.appointment, before, self._account, gone.read_at, deletion.deleted_at)
+        reports = [Report(one, alive.read_at) for one in alive.appointments]
+        found = await self._meaning(reports + [Report.of(one, gone.read_at) for one in told_gone])
         return Listing(tuple(found), complete=not problems)
+
+    async def _meaning(self, reports: list[Report]) -> list[Occasion]:
+        async with self._engine.connect() as connection:
+            known = await known_of(connection, self._account.conn_id, sorted({one.key for one in reports}))
+        found, unsaid = list[Occasion](), list[str]()
+        boxes = Boxes(self._client, self._rules, unsaid)
+        for report in reports:
+            found += await boxes.means(report, known.get(report.key), self._account)
+        for problem in unsaid:
+            log.warning("%s: %s", self._account.conn_id, problem)
+        return found
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the appointment as it is now, ``None`` when it is not there any more.

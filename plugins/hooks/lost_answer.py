@@ -9,7 +9,6 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 from handoff.errors import TargetError, Transient, UnknownOutcome
 from hooks.protocols.wire import Request
 
-MAX_BYTES = 10 * 1024 * 1024
 CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     ((aiohttp.ClientConnectorDNSError, NameResolutionError), "the host name is not known"),
     ((aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch, requests.exceptions.SSLError), "TLS failed"),
@@ -22,7 +21,7 @@ CAUSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str],
 
 
 class AnswerTooLarge(Exception):
-    """An answer of more than ``MAX_BYTES`` bytes."""
+    """An answer of more bytes than its request allows."""
 
 
 def lost(account: str, request: Request, cause: BaseException, sent: bool) -> TargetError:
@@ -33,7 +32,7 @@ def lost(account: str, request: Request, cause: BaseException, sent: bool) -> Ta
     :param sent: the request, or a part of it, may have left this machine.
     """
     if isinstance(cause, AnswerTooLarge):
-        words = f"the answer is larger than {MAX_BYTES // 1024**2} MiB"
+        words = f"the answer is larger than {request.most_bytes / 1024**2:g} MiB and was not read"
     else:
         words = next((text for kinds, text in CAUSES if isinstance(cause, kinds)), type(cause).__name__)
     return (UnknownOutcome if sent and request.changes else Transient)(account, request.operation, words)

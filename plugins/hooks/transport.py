@@ -20,8 +20,8 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
 from handoff.errors import TargetError
-from hooks.lost_answer import MAX_BYTES, AnswerTooLarge, lost
-from hooks.protocols.shared import Conversation, Shared
+from hooks.lost_answer import AnswerTooLarge, lost
+from hooks.protocols.shared import Aside, Conversation, Shared
 from hooks.protocols.wire import Request, Response
 
 Result = TypeVar("Result")
@@ -56,7 +56,8 @@ class AsyncTransport:
 
     :param account: Airflow connection id, for errors.
     :param base_url: what every request's path is appended to.
-    :param timeout: seconds for a whole answer. :param connect_timeout: seconds to get a connection.
+    :param timeout: seconds for a whole answer, unless a request gives it more.
+    :param connect_timeout: seconds to get a connection.
     :param connections: size of the connection pool.
     :param throttle: awaited before every HTTP request, reads and logins included.
     """
@@ -72,7 +73,7 @@ class AsyncTransport:
         throttle: Throttle | None = None,
     ) -> None:
         self.account, self.base_url = account, base_url.rstrip("/")
-        self._timeout = aiohttp.ClientTimeout(total=connect_timeout + timeout, connect=connect_timeout)
+        self._timeout, self._connect_timeout = timeout, connect_timeout
         self._connections, self._throttle = connections, throttle
         self._session: aiohttp.ClientSession | None = None
         self._shared: dict[str, asyncio.Task[Any]] = {}
@@ -82,7 +83,7 @@ class AsyncTransport:
 
         :raises TargetError: what the operation made of the answers, or the failure to get one.
         """
-        step: Callable[[], Request | Shared] = partial(operation.send, None)
+        step: Callable[[], Request | Shared | Aside] = partial(operation.send, None)
         try:
             while True:
                 wanted = step()
@@ -104,9 +105,11 @@ class AsyncTransport:
         if self._session:
             await self._session.close()
 
-    async def _answer(self, wanted: Request | Shared) -> Any:
+    async def _answer(self, wanted: Request | Shared | Aside) -> Any:
         if isinstance(wanted, Request):
             return await self._exchange(wanted)
+        if isinstance(wanted, Aside):
+            return await asyncio.to_thread(wanted.work)
         task = self._shared.get(wanted.key)
         if task is None:
             task = self._shared[wanted.key] = asyncio.create_task(self.run(wanted.start()))
@@ -130,19 +133,24 @@ class AsyncTransport:
                 json=request.json,
                 data=request.form,
                 allow_redirects=False,
+                timeout=self._patience(request),
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
-                return Response(reply.status, headers, await self._body(reply))
+                return Response(reply.status, headers, await self._body(request, reply))
         except (aiohttp.ClientError, OSError, ValueError, AnswerTooLarge) as error:
             failure = lost(self.account, request, error, not isinstance(error, NEVER_SENT))
         raise failure
 
+    def _patience(self, request: Request) -> aiohttp.ClientTimeout:
+        seconds = self._connect_timeout + max(self._timeout, request.timeout)
+        return aiohttp.ClientTimeout(total=seconds, connect=self._connect_timeout)
+
     @staticmethod
-    async def _body(reply: aiohttp.ClientResponse) -> bytes:
+    async def _body(request: Request, reply: aiohttp.ClientResponse) -> bytes:
         body = bytearray()
         async for chunk in reply.content.iter_any():
             body += chunk
-            if len(body) > MAX_BYTES:
+            if len(body) > request.most_bytes:
                 raise AnswerTooLarge
         return bytes(body)
 
@@ -152,7 +160,6 @@ class AsyncTransport:
                 connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_SECONDS),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": USER_AGENT},
-                timeout=self._timeout,
                 proxy=_proxy(self.base_url),
                 middlewares=(_send_once,),
             )
@@ -163,7 +170,8 @@ class SyncTransport:
     """Drives operations of one account over a requests session, one request at a time.
 
     :param session: e.g. from :meth:`HttpHook.get_conn`; its cookie policy is closed.
-    :param timeout: seconds for a whole answer. :param connect_timeout: seconds to get a connection.
+    :param timeout: seconds for a whole answer, unless a request gives it more.
+    :param connect_timeout: seconds to get a connection.
     """
 
     def __init__(
@@ -185,7 +193,7 @@ class SyncTransport:
 
         :raises TargetError: what the operation made of the answers, or the failure to get one.
         """
-        step: Callable[[], Request | Shared] = partial(operation.send, None)
+        step: Callable[[], Request | Shared | Aside] = partial(operation.send, None)
         try:
             while True:
                 wanted = step()
@@ -198,10 +206,13 @@ class SyncTransport:
         finally:
             operation.close()
 
-    def _answer(self, wanted: Request | Shared) -> Any:
-        return self._exchange(wanted) if isinstance(wanted, Request) else self.run(wanted.start())
+    def _answer(self, wanted: Request | Shared | Aside) -> Any:
+        if isinstance(wanted, Request):
+            return self._exchange(wanted)
+        return wanted.work() if isinstance(wanted, Aside) else self.run(wanted.start())
 
     def _exchange(self, request: Request) -> Response:
+        timeout = max(self.timeout, request.timeout)
         try:
             with self.session.request(
                 request.method,
@@ -212,20 +223,21 @@ class SyncTransport:
                 data=request.form,
                 allow_redirects=False,
                 stream=True,
-                timeout=(self.connect_timeout, self.timeout),
+                timeout=(self.connect_timeout, timeout),
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
-                return Response(reply.status_code, headers, self._body(reply))
+                return Response(reply.status_code, headers, self._body(request, reply, timeout))
         except (requests.RequestException, OSError, ValueError, AnswerTooLarge) as error:
             failure = lost(self.account, request, _inner(error), sent=not _never_connected(error))
         raise failure
 
-    def _body(self, reply: requests.Response) -> bytes:
-        deadline = time.monotonic() + self.timeout
+    @staticmethod
+    def _body(request: Request, reply: requests.Response, timeout: float) -> bytes:
+        deadline = time.monotonic() + timeout
         body = bytearray()
         for chunk in reply.iter_content(CHUNK):
             body += chunk
-            if len(body) > MAX_BYTES:
+            if len(body) > request.most_bytes:
                 raise AnswerTooLarge
             if time.monotonic() > deadline:
                 raise TimeoutError

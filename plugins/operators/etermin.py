@@ -7,30 +7,30 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import BaseAsyncOperator, Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.appointments import Account
 from handoff.ledger import cursors
-from handoff.occasion import Occasion
-from handoff.planner import Planned, plan_new_rules, record
+from handoff.planner import Planned, plan_new_rules, record_one
 from handoff.rule import Rule
 from hooks.accounts import connection_of
 from hooks.etermin import ETerminClient, ETerminHook
 from hooks.etermin_cursor import FeedCursor
-from hooks.etermin_poll import Polled, meaning, poll
+from hooks.etermin_meaning import meaning
+from hooks.etermin_poll import Polled, poll
 from hooks.etermin_source import SOURCE, known_of
 from hooks.ledger import LedgerHook
-from hooks.source_rules import asks_newsletter, rules_of
-from operators.work import open_engine
+from hooks.source_rules import rules_of
+from operators.polling import poll_once
 
 
 class RecordAppointmentsOperator(BaseAsyncOperator):
     """Polls an account once and records what it tells: appointments booked, changed or deleted.
 
     :param etermin_conn_id: the source account.
-    :returns: counts only: appointments read, and events, new, moved and cancelled batches.
+    :returns: counts only: appointments read, and events, new, moved and cancelled batches; of a day that is used up
+        what :func:`operators.polling.poll_once` says.
     """
 
     template_fields: Sequence[str] = ("etermin_conn_id", "ledger_conn_id")
@@ -47,37 +47,37 @@ class RecordAppointmentsOperator(BaseAsyncOperator):
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read, record, and move the cursor."""
+        return await poll_once(self.ledger_conn_id, SOURCE, self.etermin_conn_id, self._poll)
+
+    async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
         conn_id, rules = self.etermin_conn_id, rules_of(SOURCE, self.etermin_conn_id)
-        async with open_engine(self.ledger_conn_id) as engine:
-            async with engine.connect() as connection:
-                heeded = await cursors.poked(connection, SOURCE, conn_id)
-                cursor = FeedCursor.parse(await cursors.read(connection, SOURCE, conn_id))
-            # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
-            cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
-            try:
-                polled, occasions = await self._read(engine, cursor, rules)
-                planned = await self._record(engine, occasions, rules)
-                cursor = polled.cursor
-            finally:
-                async with engine.begin() as connection:
-                    await cursors.write(connection, SOURCE, conn_id, cursor.text())
+        async with engine.connect() as connection:
+            heeded = await cursors.poked(connection, SOURCE, conn_id)
+            cursor = FeedCursor.parse(await cursors.read(connection, SOURCE, conn_id))
+        # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
+        cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
+        try:
+            polled, planned = await self._record(engine, cursor, rules)
+            cursor = polled.cursor
+        finally:
+            async with engine.begin() as connection:
+                await cursors.write(connection, SOURCE, conn_id, cursor.text())
         self.log.info("%s appointments changed, recorded %s", len(polled.keys), planned)
         return {"appointments": len(polled.keys), **asdict(planned)}
 
-    async def _read(
-        self, engine: AsyncEngine, cursor: FeedCursor, rules: Sequence[Rule]
-    ) -> tuple[Polled, Sequence[Occasion]]:
-        conn_id = self.etermin_conn_id
+    async def _record(self, engine: AsyncEngine, cursor: FeedCursor, rules: Sequence[Rule]) -> tuple[Polled, Planned]:
+        conn_id, planned = self.etermin_conn_id, Planned()
         async with ETerminClient.from_connection(conn_id, await connection_of(conn_id)) as client:
             polled = await poll(client, cursor)
-            for problem in polled.problems:
-                self.log.error("%s: an appointment cannot be read: %s", conn_id, problem)
+            account = Account(SOURCE, conn_id, client.account.zone)
             async with engine.connect() as connection:
                 known = await known_of(connection, conn_id, polled.keys)
-            account = Account(SOURCE, conn_id, client.account.zone)
-            return polled, await meaning(client, polled, known, account, newsletter=asks_newsletter(rules))
-
-    async def _record(self, engine: AsyncEngine, occasions: Sequence[Occasion], rules: Sequence[Rule]) -> Planned:
-        planned = await record(engine, occasions, rules)
-        planned.new += (await plan_new_rules(engine, SOURCE, self.etermin_conn_id, rules)).new
-        return planned
+            try:
+                async for occasion in meaning(client, polled, known, account, rules):
+                    async with engine.begin() as connection:
+                        await record_one(connection, occasion, rules, planned)
+            finally:
+                for problem in polled.problems:
+                    self.log.error("%s: not everything about an appointment can be read: %s", conn_id, problem)
+        planned.new += (await plan_new_rules(engine, SOURCE, conn_id, rules)).new
+        return polled, planned

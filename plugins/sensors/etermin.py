@@ -10,11 +10,9 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from hooks.etermin import ETerminHook
-from hooks.protocols.etermin_arrivals import Lookout, Wanted, events_of, token_and_moment
+from hooks.protocols.etermin_arrivals import events_of, token_and_moment
 from sensors.deferring import DeferringSensor, run_start
-from triggers.etermin import ETerminAppointmentTrigger, event_of, report
-
-LEAST_POLL_SECONDS = 10.0
+from triggers.etermin import ETerminAppointmentTrigger
 
 
 class ETerminAppointmentSensor(DeferringSensor):
@@ -36,6 +34,7 @@ class ETerminAppointmentSensor(DeferringSensor):
     template_fields: Sequence[str] = ("etermin_conn_id", "calendar", "since", "cursor")
     vendor = "eTermin"
     for_good = DeferringSensor.for_good | {"Refused", "Denied", "Declined"}
+    least_poll_seconds = 10.0
 
     def __init__(
         self,
@@ -49,23 +48,15 @@ class ETerminAppointmentSensor(DeferringSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poll_interval=poll_interval, **kwargs)
-        if poll_interval < LEAST_POLL_SECONDS:
-            raise ValueError(f"poll_interval must be at least {LEAST_POLL_SECONDS:.0f} seconds, not {poll_interval:g}")
         self.etermin_conn_id, self.calendar, self.since, self.cursor = etermin_conn_id, calendar, since, cursor
         self.events = events_of(events)
 
-    def look(self, context: Context) -> dict[str, Any] | None:
-        """Read what happened since then."""
-        token, since = self._begin(context)
-        self._lookout = Lookout(Wanted(self.events, since, self.calendar.strip()), token)
-        hook = ETerminHook(self.etermin_conn_id)
-        sight = hook.carry(self._lookout.look(hook.etermin.calls))
-        report(self.etermin_conn_id, sight)
-        return event_of(sight)
-
     def trigger(self, context: Context) -> ETerminAppointmentTrigger:
-        """Return the trigger that goes on where the first look ended."""
-        return ETerminAppointmentTrigger.of(self.etermin_conn_id, self._lookout, self.poll_interval)
+        """Return the trigger that reads what happened since then."""
+        token, since = self._begin(context)
+        events, calendar = sorted(self.events), self.calendar.strip()
+        conn_id, interval = self.etermin_conn_id, self.poll_interval
+        return ETerminAppointmentTrigger(conn_id, events, since.isoformat(), calendar, token, interval)
 
     def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return ids, event, moment and cursor. :raises AirflowException: the event does not hold them."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from airflow.sdk import Connection
-
+from hooks.accounts import connection_of
 from hooks.etermin import ETerminClient
 from hooks.protocols.etermin_arrivals import Lookout, Sight, Wanted, events_of
 from triggers.polling import PollingTrigger
@@ -38,45 +37,35 @@ class ETerminAppointmentTrigger(PollingTrigger):
         calendar: str = "",
         token: str = "",
         poll_interval: float = 300.0,
+        not_before: float = 0.0,
     ) -> None:
-        super().__init__(poll_interval)
-        self.etermin_conn_id, self._token = etermin_conn_id, token
+        super().__init__(poll_interval, not_before)
+        self.etermin_conn_id = etermin_conn_id
         self.lookout = Lookout(Wanted(events_of(events), datetime.fromisoformat(since), calendar), token)
 
-    @classmethod
-    def of(cls, etermin_conn_id: str, lookout: Lookout, poll_interval: float) -> Self:
-        """Return the trigger that goes on where somebody has looked."""
-        wanted = lookout.wanted
-        events, since = sorted(wanted.events), wanted.since.isoformat()
-        return cls(etermin_conn_id, events, since, wanted.calendar, lookout.token, poll_interval)
-
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments to build this trigger again."""
+        """Return account, what is waited for, and where the feed is read on."""
         wanted = self.lookout.wanted
         return {
             "etermin_conn_id": self.etermin_conn_id,
             "events": sorted(wanted.events),
             "since": wanted.since.isoformat(),
             "calendar": wanted.calendar,
-            "token": self._token,
-            "poll_interval": self.poll_interval,
+            "token": self.lookout.token,
         }
 
-    async def wait(self) -> dict[str, Any]:
-        """Return the event once it is there."""
-        return await self.poll(self._look)
-
-    async def _look(self) -> tuple[dict[str, Any] | None, float]:
+    async def look(self) -> tuple[dict[str, Any] | None, float]:
         """Read once; nothing stays open until the next read, and keys that are replaced meanwhile are taken up."""
-        connection = await Connection.async_get(self.etermin_conn_id)
+        connection = await connection_of(self.etermin_conn_id)
         async with ETerminClient.from_connection(self.etermin_conn_id, connection) as client:
+            self.pace_seconds = client.pace_seconds * (1 + ("deleted" in self.lookout.wanted.events))
             sight = await client.carry(self.lookout.look(client.account.calls))
-            report(self.etermin_conn_id, sight)
-            requests = 1 + ("deleted" in self.lookout.wanted.events)
-            return event_of(sight), max(self.poll_interval, client.pace_seconds * requests)
+        for problem in sight.problems:
+            log.warning("%s: %s", self.etermin_conn_id, problem)
+        return _event_of(sight), self.poll_interval
 
 
-def event_of(sight: Sight) -> dict[str, Any] | None:
+def _event_of(sight: Sight) -> dict[str, Any] | None:
     """Return the event of what was seen: ids and no more. ``None`` while there is none."""
     if not sight.arrivals:
         return None
@@ -88,9 +77,3 @@ def event_of(sight: Sight) -> dict[str, Any] | None:
         "moment": last.moment.isoformat(),
         "cursor": sight.cursor,
     }
-
-
-def report(etermin_conn_id: str, sight: Sight) -> None:
-    """Log what could not be read."""
-    for problem in sight.problems:
-        log.warning("%s: %s", etermin_conn_id, problem)

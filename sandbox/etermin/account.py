@@ -117,7 +117,7 @@ class EterminAccount:
         one.start = one.start if start is None else start
         one.end = one.end if end is None else end
         one.about |= about or {}
-        one.sequence += 1
+        one.sequence += self.model.sequence
         self._changed(one, "MODIFIED")
 
     def cancel(self, one: Appointment, by: str, at: int | None = None) -> None:

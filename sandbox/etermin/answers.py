@@ -3,7 +3,8 @@
 ASSUMED: the words of ``Status`` (``OK``, ``ERROR``) and ``StatusMsg``, that ``IID`` repeats the numeric id and
 ``IIDE`` is the external one, that empty texts are ``null``, the few fields of a ``limited`` row, that ``TimeStamp``
 and ``CreationDate`` are local, the words of ``SyncStatus`` (those of pushes), which ``DeletedBy`` and ``RC`` are, the
-capitals of the rarer names, and every name in rows of calendars and services.
+capitals of the rarer names, that ``Sequence`` counts edits and ``SyncKey`` all changes, and every name in rows of
+calendars and services.
 """
 
 from __future__ import annotations

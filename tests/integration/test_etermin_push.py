@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
 from handoff.ledger.erasure import erase
+from handoff.planner import record
 from tests.support.delivery import judge_due
 from tests.support.etermin_world import BATCHES, OCCASIONS, SECRET, ETermin, etermin_world, receiving, rule, until
 from tests.support.rows import rows
@@ -208,3 +210,38 @@ async def test_erasing_a_customer_removes_what_was_pushed(etermin: ETermin, ledg
     await etermin.order("edit", uid="a1", fields={"notes": "neu"})
     await etermin.until_pushed(4)
     assert [payload["appointment"] for payload, _ in await rows(ledger, STORED)] == ["a2", "a3"]
+
+
+@FORMS
+async def test_an_edit_that_no_number_tells_of_is_told_once(
+    ledger: AsyncEngine, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    world = etermin_world(ledger, ledger_url, tmp_path, monkeypatch, sequence=False)
+    async with world as etermin, receiving() as etermin.url:
+        await push(etermin, form=form)
+        await etermin.book()
+        await etermin.until_pushed(1)
+        await etermin.poll()
+        await etermin.order("edit", uid="a1", fields={"notes": "Bitte nicht klingeln"})
+        await etermin.until_pushed(2)
+        for _ in range(2):
+            await etermin.poll()
+        assert await rows(ledger, OCCASIONS) == [("a1", False), ("a1/modified/1", False)]
+        await etermin.order("edit", uid="a1", fields={"phone": "+49 30 1234567"})
+        await etermin.poll()
+    assert await rows(ledger, OCCASIONS) == [("a1", False), ("a1/modified/1", False), ("a1/modified/2", False)]
+
+
+async def test_a_move_that_the_sweep_hears_of_first_is_told_once(etermin: ETermin, ledger: AsyncEngine) -> None:
+    await etermin.book()
+    await etermin.poll()
+    await etermin.order("move", uid="a1", start="+4d")
+    source = await etermin.source()
+    await record(ledger, (await source.occasions(datetime.now(UTC))).occasions, [])
+    await source.close()
+    for _ in range(2):
+        await etermin.poll()
+    assert await rows(ledger, OCCASIONS) == [("a1", False), ("a1/modified/1", False)]
+    await etermin.order("edit", uid="a1", fields={"notes": "neu"})
+    await etermin.poll()
+    assert (await rows(ledger, OCCASIONS))[2:] == [("a1/modified/2", False)]

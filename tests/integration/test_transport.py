@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 import ssl
+import threading
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from handoff.errors import TargetError, Transient, UnknownOutcome
-from hooks.protocols.shared import Conversation, Shared
+from hooks.protocols.shared import Aside, Conversation, Shared
 from hooks.protocols.wire import Request, Response
 from hooks.transport import AsyncTransport, SyncTransport
 from tests.support.loopback import Handler, serving
@@ -98,15 +99,37 @@ FAULTS: dict[str, Handler] = {
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-async def test_a_lost_answer_is_unknown_after_a_change_transient_after_a_read_and_never_repeated(
-    carry, fault, method, monkeypatch
-):
-    for module in ("hooks.transport", "hooks.lost_answer"):
-        monkeypatch.setattr(f"{module}.MAX_BYTES", 4096)
+async def test_a_lost_answer_is_unknown_after_a_change_transient_after_a_read_and_never_repeated(carry, fault, method):
     async with serving(fault) as server:
         with pytest.raises(Transient if method == "GET" else UnknownOutcome, match="acc: do it"):
-            await carry(server.url, one(method))
+            await carry(server.url, one(method, most_bytes=4096))
         assert server.seen == [(method, "/thing")]
+
+
+async def test_a_request_says_how_large_its_answer_may_be_and_how_long_it_may_take(carry):
+    async with serving(flood) as server:
+        assert len((await carry(server.url, one("GET", most_bytes=5000))).body) == 5000
+        with pytest.raises(Transient, match=r"the answer is larger than 0.00390625 MiB and was not read"):
+            await carry(server.url, one("GET", most_bytes=4096))
+    for slow in (hang, drip):
+        async with serving(slow) as server:
+            assert (await carry(server.url, one("GET", timeout=60.0))).status == 200
+            with pytest.raises(Transient):
+                await carry(server.url, one("GET", timeout=0.1))
+
+
+async def test_work_that_takes_long_is_done_aside_and_its_error_is_the_operations(carry):
+    def reading(work: Callable[[], Any]) -> Conversation[Any]:
+        try:
+            return (yield Aside(work))
+        except Transient as error:
+            return str(error)
+
+    def fail() -> None:
+        raise Transient("acc", "do it")
+
+    assert await carry("http://127.0.0.1", reading(threading.get_ident)) != threading.get_ident()
+    assert "acc: do it" in await carry("http://127.0.0.1", reading(fail))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "GET"])

@@ -42,6 +42,11 @@ QUENTN: dict[str, Any] = {
         {"name": "termin_ende", "label": "Termin Ende", "type": "date"},
     ]
 }
+KLICKTIPP: dict[str, Any] = {
+    "tags": ["Termin"],
+    "fields": [{"id": 7, "label": "Beginn", "type": "datetime"}, {"id": 8, "label": "Ende", "type": "datetime"}],
+}
+ACTIVECAMPAIGN: dict[str, Any] = {"per_second": None, "tags": ["Termin"], "fields": ["Beginn", "Ende"]}
 OCCASIONS = "SELECT key, cancelled FROM handoff.occasions ORDER BY id"
 BATCHES = """
     SELECT batch.rule_id, occasion.key, batch.state FROM handoff.batches AS batch
@@ -53,6 +58,17 @@ def rule(rule_id: str, when: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return a rule of the account, as its file has it."""
     steps = [{"step": "klicktipp.tag", "tag": "Termin"}]
     return {"id": rule_id, "title": rule_id, "source": "etermin", "when": when, "steps": steps, **more}
+
+
+def put_rules(home: Path, *given: dict[str, Any]) -> list[Rule]:
+    """Have these rules and no others in a project's folder, and return them."""
+    folder = home / "include" / "handoffs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob("*.yaml"):
+        path.unlink()
+    for one in given:
+        (folder / f"{one['id']}.yaml").write_text(json.dumps(one))
+    return [Rule.model_validate(one) for one in given]
 
 
 RULES = (
@@ -97,13 +113,7 @@ class ETermin:
 
     def rules(self, *given: dict[str, Any]) -> list[Rule]:
         """Have these rules and no others, and return them."""
-        folder = self._home / "include" / "handoffs"
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob("*.yaml"):
-            path.unlink()
-        for one in given:
-            (folder / f"{one['id']}.yaml").write_text(json.dumps(one))
-        return [Rule.model_validate(one) for one in given]
+        return put_rules(self._home, *given)
 
     async def order(self, call: str, **body: Any) -> Any:
         """Let a customer or the account's owner do something, in a second after what was read before.
@@ -178,11 +188,16 @@ async def receiving() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def etermin_world(
-    ledger: AsyncEngine, ledger_url: str, home: Path, patch: pytest.MonkeyPatch
+    ledger: AsyncEngine, ledger_url: str, home: Path, patch: pytest.MonkeyPatch, **settings: Any
 ) -> AsyncIterator[ETermin]:
-    """Run the stand-in, and let Airflow's environment name it, the ledger and a folder of rules."""
+    """Run the stand-in, and let Airflow's environment name it, the ledger and a folder of rules.
+
+    :param settings: of the account, in words of the scenario file.
+    """
     patch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", ledger_connection(ledger_url))
     patch.setenv("HANDOFFS_HOME", str(home))
-    scenario = Scenario.model_validate({"etermin": WORLD, "quentn": QUENTN})
+    scenario = Scenario.model_validate({
+        "etermin": WORLD | settings, "quentn": QUENTN, "klicktipp": KLICKTIPP, "activecampaign": ACTIVECAMPAIGN,
+    })  # fmt: skip
     async with Sandbox(scenario) as running, aiohttp.ClientSession(running.http_url) as http:
         yield ETermin(running, http, ledger, home, patch)

@@ -8,13 +8,14 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, TypeVar
+from functools import partial
+from typing import Generic, TypeVar
 
-from handoff.errors import Transient, UnknownOutcome
+from handoff.errors import UnknownOutcome
 from hooks.protocols.answers import Denied
-from hooks.protocols.etermin_answers import asked_at, document_of, outcome_of, rows_of
+from hooks.protocols.etermin_answers import UnreadableRow, asked_at, document_of, outcome_of, rows_of
 from hooks.protocols.etermin_appointments import (
     Appointment,
     CustomerRecord,
@@ -28,11 +29,15 @@ from hooks.protocols.etermin_appointments import (
 from hooks.protocols.etermin_assumed import FIRST_TOKEN, is_blocked, says_deleted, token_in
 from hooks.protocols.etermin_fields import Fields, UnreadableField
 from hooks.protocols.etermin_times import ZONE, day_text, local_minute
-from hooks.protocols.shared import Conversation
+from hooks.protocols.shared import Aside, Conversation
 from hooks.protocols.wire import Request, Response
 
 Item = TypeVar("Item")
 NOT_FOUND = 404
+MOST_BYTES, LIST_SECONDS = 256 * 1024**2, 120.0
+"""Of a list of appointments: there are no pages, so that a whole account comes in one answer (2.2)."""
+LARGE_BYTES = 256 * 1024
+"""From here on, understanding an answer takes long enough to be felt by who waits beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,21 @@ class Read:
     problems: tuple[str, ...] = ()
     token: str = ""
     full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows(Generic[Item]):
+    """What an answer's rows say. :param problems: what cannot be read. :param began: when it was asked for (UTC)."""
+
+    items: list[Item]
+    problems: list[str]
+    response: Response
+    began: datetime
+
+    def check(self, account: str, request: Request) -> None:
+        """Take nothing that is incomplete. :raises UnreadableRow: a row cannot be read."""
+        if self.problems:
+            raise UnreadableRow(account, request.operation, self.problems[0])
 
 
 def signature_of(private_key: str, salt: str) -> str:
@@ -97,22 +117,23 @@ class ETerminProtocol:
     def appointment(self, key: str) -> Conversation[tuple[Appointment | None, datetime]]:
         """Return an appointment as it is now, ``None`` when there is none, and when the reading began (UTC).
 
-        :param key: see :class:`Appointment`. :raises TargetError: it cannot be read now, also when its fields cannot.
+        :param key: see :class:`Appointment`.
+        :raises UnreadableRow: its fields cannot be read. :raises TargetError: it cannot be read now.
         """
         query = {"appid": key[1:]} if key.startswith("#") else {"id": key}
-        operation = "read an appointment"
-        rows, _, read_at = yield from self._read("/appointment", operation, query, or_none=True)
-        found, problems = _each(rows, lambda row: appointment_of(row, self.zone))
-        if problems:
-            raise Transient(self.account, operation, problems[0])
-        return next((one for one in found if one.id == key), None), read_at
+        request = self.request("GET", "/appointment", "read an appointment", query)
+        read = yield from self._read(request, lambda row: appointment_of(row, self.zone), or_none=True)
+        found = next((one for one in read.items if one.id == key), None)
+        if found is None:
+            read.check(self.account, request)
+        return found, read.began
 
     def deleted(self, first: date, last: date) -> Conversation[Read]:
         """Return what was deleted from a day up to the day before another one, in the account's zone (2.3)."""
         query = {"start": day_text(first), "end": day_text(last)}
-        rows, _, read_at = yield from self._read("/appointmentdeleted", "read deleted appointments", query)
-        found, problems = _each(rows, lambda row: deletion_of(row, self.zone))
-        return Read((), read_at, tuple(found), tuple(problems))
+        request = self._listing("/appointmentdeleted", "read deleted appointments", query)
+        read = yield from self._read(request, lambda row: deletion_of(row, self.zone))
+        return Read((), read.began, tuple(read.items), tuple(read.problems))
 
     def calendars(self) -> Conversation[tuple[Named, ...]]:
         """Return the calendars, in eTermin's order."""
@@ -125,7 +146,10 @@ class ETerminProtocol:
         return (yield from self._listed("/service", "read services", {}, lambda row: named_of(row, *names)))
 
     def contacts(self, email: str) -> Conversation[tuple[CustomerRecord, ...]]:
-        """Return the contacts with an address; several may have the same, and case does not count."""
+        """Return the contacts with an address; several may have the same, and case does not count.
+
+        :raises UnreadableRow: the fields of one cannot be read. :raises TargetError: they cannot be read now.
+        """
         query = {"email": email.strip()}
         found = yield from self._listed("/contact", "find contact", query, customer_record_of)
         return tuple(one for one in found if one.customer.email.casefold() == email.strip().casefold())
@@ -170,6 +194,10 @@ class ETerminProtocol:
         }
         return Request(method, path, operation, changes=method != "GET", query=query, headers=headers)
 
+    def _listing(self, path: str, operation: str, query: Mapping[str, str]) -> Request:
+        request = self.request("GET", path, operation, query)
+        return replace(request, most_bytes=MOST_BYTES, timeout=LIST_SECONDS)
+
     def _sync(self, token: str) -> Conversation[Read]:
         found, answer = yield from self._appointments("/appointmentsync", "read changes", {"synctoken": token})
         return Read(
@@ -182,34 +210,31 @@ class ETerminProtocol:
         )
 
     def _appointments(self, path: str, operation: str, query: Mapping[str, str]) -> Conversation[tuple[Read, Response]]:
-        rows, response, read_at = yield from self._read(path, operation, query)
-        found, problems = _each(rows, lambda row: None if is_blocked(row) else _reported(row, self.zone))
-        alive = tuple(one for one in found if isinstance(one, Appointment))
-        gone = tuple(one for one in found if isinstance(one, Deletion))
-        return Read(alive, read_at, gone, tuple(problems)), response
+        request = self._listing(path, operation, query)
+        read = yield from self._read(request, lambda row: None if is_blocked(row) else _reported(row, self.zone))
+        alive = tuple(one for one in read.items if isinstance(one, Appointment))
+        gone = tuple(one for one in read.items if isinstance(one, Deletion))
+        return Read(alive, read.began, gone, tuple(read.problems)), read.response
 
     def _listed(
         self, path: str, operation: str, query: Mapping[str, str], parse: Callable[[Fields], Item]
     ) -> Conversation[tuple[Item, ...]]:
-        rows, _, _ = yield from self._read(path, operation, query, or_none=bool(query))
-        found, problems = _each(rows, parse)
-        if problems:
-            raise Transient(self.account, operation, problems[0])
-        return tuple(found)
+        request = self.request("GET", path, operation, query)
+        read = yield from self._read(request, parse, or_none=bool(query))
+        read.check(self.account, request)
+        return tuple(read.items)
 
     def _read(
-        self, path: str, operation: str, query: Mapping[str, str], *, or_none: bool = False
-    ) -> Conversation[tuple[list[Any], Response, datetime]]:
-        """Return an answer's rows, the answer, and when it was asked for. :param or_none: 404 stands for no rows."""
-        request, began = self.request("GET", path, operation, query), time.monotonic()
+        self, request: Request, parse: Callable[[Fields], Item | None], *, or_none: bool = False
+    ) -> Conversation[_Rows[Item]]:
+        """Return what an answer's rows say. :param or_none: 404 stands for no rows."""
+        began = time.monotonic()
         response: Response = yield request
         read_at = asked_at(response, time.monotonic() - began)
-        try:
-            return rows_of(self.account, request, document_of(self.account, request, response)), response, read_at
-        except Denied as error:
-            if error.status != NOT_FOUND or not or_none:
-                raise
-            return [], response, read_at
+        understand = partial(_understood, self.account, request, response, parse, or_none)
+        large = len(response.body) > LARGE_BYTES
+        items, problems = (yield Aside(understand)) if large else understand()
+        return _Rows(items, problems, response, read_at)
 
     def _change(self, method: str, operation: str, query: Mapping[str, str]) -> Conversation[Fields]:
         request = self.request(method, "/appointment", operation, query)
@@ -219,6 +244,18 @@ class ETerminProtocol:
 
 def _reported(row: Fields, zone: str) -> Appointment | Deletion:
     return Deletion(appointment_of(row, zone)) if says_deleted(row) else appointment_of(row, zone)
+
+
+def _understood(
+    account: str, request: Request, response: Response, parse: Callable[[Fields], Item | None], or_none: bool
+) -> tuple[list[Item], list[str]]:
+    """Return what an answer's rows say, and what cannot be read of them. :raises TargetError: it is a refusal."""
+    try:
+        return _each(rows_of(account, request, document_of(account, request, response)), parse)
+    except Denied as error:
+        if error.status != NOT_FOUND or not or_none:
+            raise
+        return [], []
 
 
 def _each(rows: Sequence[object], parse: Callable[[Fields], Item | None]) -> tuple[list[Item], list[str]]:

@@ -9,8 +9,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from xml.etree import ElementTree
 
-from handoff.errors import WrongCredentials
-from hooks.protocols.answers import Denied, read, unreadable
+from handoff.errors import Transient, WrongCredentials
+from hooks.protocols.answers import Denied, clean, read, unreadable
 from hooks.protocols.etermin_assumed import is_about_keys, refusal
 from hooks.protocols.etermin_fields import Fields, UnreadableField
 from hooks.protocols.wire import Request, Response
@@ -20,6 +20,10 @@ MESSAGE = "StatusMsg"
 NOT_PERSONAL = frozenset({"start", "end", "calendarid", "synctoken", "appid", "id", "sync", "sendemail", "date"})
 NEED_NO_ANSWER = frozenset({"PUT", "DELETE"})
 CHECK_KEYS = "compare both keys with API > API & Web Push in eTermin"
+
+
+class UnreadableRow(Transient):
+    """A row of an answer cannot be read; about other appointments and contacts this says nothing."""
 
 
 class Declined(Denied):
@@ -104,7 +108,7 @@ def _discreet(words: str, request: Request) -> str:
     personal = {value.strip() for name, value in request.query.items() if name not in NOT_PERSONAL}
     for value in sorted((value for value in personal if len(value) > 1), key=len, reverse=True):
         words = re.sub(re.escape(value), "…", words, flags=re.IGNORECASE)
-    return words
+    return clean(words, request)
 
 
 def _explain(document: Any) -> tuple[str, int | None]:

@@ -33,7 +33,9 @@ class Appointment:
     :param service: the text of what was booked. :param service_ids: only in the feed.
     :param start: ``None`` only in a push, where it was not said, like ``end`` and ``booked_at``.
     :param confirmed: ``False`` while the provider has to confirm; ``None`` when not said, like the following ones.
-    :param sequence: number of its last edit. :param newsletter: whether the box was ticked.
+    :param sequence: number of its last edit.
+    :param revision: only in the feed: another one whenever the feed lists it as changed.
+    :param newsletter: whether the box was ticked.
     :param notes: what the customer wrote; contact data, like the customer.
     """
 
@@ -51,6 +53,7 @@ class Appointment:
     newsletter: bool | None = None
     customer: Customer = field(default_factory=Customer, repr=False)
     notes: str = field(default="", repr=False)
+    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,12 @@ def appointment_of(row: Fields, zone: str) -> Appointment:
         booked_at=row.moment("BookingDate", zone, "BookingDateUTC") or row.moment("CreationDate", zone),
         confirmed=row.flag("ManualConfirmed"),
         sequence=row.number("Sequence"),
+        revision=row.text("SyncKey"),
     )
 
 
 def deletion_of(row: Fields, zone: str) -> Deletion:
-    """Read a row of ``/appointmentdeleted``. :raises UnreadableField: it has no id, or a time cannot be read."""
+    """Read a row of ``/appointmentdeleted``. :raises UnreadableField: it has no id, or a time of it cannot be read."""
     appointment = Appointment(
         **_identity(row, "AppID"),  # type: ignore[arg-type]
         **_common(row),  # type: ignore[arg-type]
@@ -110,7 +114,7 @@ def deletion_of(row: Fields, zone: str) -> Deletion:
         start=row.moment("StartDateTime", zone, "StartDateTimeUTC"),
         end=row.moment("EndDateTime", zone, "EndDateTimeUTC"),
     )
-    return Deletion(appointment, row.moment("TimeStamp", zone))
+    return Deletion(appointment, _deleted_at(row, zone))
 
 
 def pushed_appointment(row: Fields, zone: str) -> Appointment:
@@ -159,6 +163,14 @@ def _common(row: Fields) -> dict[str, object]:
         "customer": _customer(row, "BookingLanguage"),
         "notes": row.text("Notes", most=LONG_TEXT),
     }
+
+
+def _deleted_at(row: Fields, zone: str) -> datetime | None:
+    # Its form is not known; that it was deleted counts, whenever.
+    try:
+        return row.moment("TimeStamp", zone)
+    except UnreadableField:
+        return None
 
 
 def _customer(row: Fields, language: str) -> Customer:

@@ -72,7 +72,7 @@ class Lookout:
             first, last = local_day(since, calls.zone, -1), local_day(feed.read_at, calls.zone, 2)
             gone = yield from calls.deleted(first, last)
             arrivals += self._deletions(gone)
-            problems += gone.problems
+            problems += gone.problems + _untimed(gone)
         self.token = feed.token
         self._seen |= {one.id for one in feed.appointments}
         cursor = f"{feed.token}@{feed.read_at.isoformat()}"
@@ -95,6 +95,11 @@ class Lookout:
             for one in gone.deletions
             if one.deleted_at is not None and one.deleted_at >= since and self.wanted.selects(one.appointment)
         ]
+
+
+def _untimed(gone: Read) -> tuple[str, ...]:
+    ids = (one.appointment.id for one in gone.deletions if one.deleted_at is None)
+    return tuple(f"{key}: when it was deleted cannot be read, so that it is not told" for key in ids)
 
 
 def token_and_moment(cursor: str) -> tuple[str, datetime]:

@@ -12,6 +12,9 @@
 - **BlockedApp.** Assumed: time that is blocked, with no customer; it is no appointment.
 - **ManualConfirmed.** Documented for booking (0: the provider must confirm); assumed to mean the same in a row.
 - **Sequence.** Assumed to grow with every edit, as in iCalendar; only that it is another one counts.
+- **SyncKey.** A field of the feed's rows; what it means is not known. Assumed: another one after every edit. Only what
+  the feed lists since a token is compared by it, for in a full reading it might be another one without an edit.
+- **TimeStamp.** Its form is not known; a deletion whose time cannot be read counts without it.
 - **Newsletter.** Documented for booking and of contacts; assumed to stand in rows and pushes where it was ticked.
 - **CreationDate, BookingDate, TimeStamp.** Assumed to be local times of the account, like all without ``UTC``.
 - **Answers to changes.** Documented for bookings; a ``PUT`` or ``DELETE`` may be answered without a body.

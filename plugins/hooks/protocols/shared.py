@@ -1,4 +1,4 @@
-"""Work that many operations need at the same moment but that should happen once.
+"""What an operation yields besides requests: work to do once for many, and work to do aside.
 
 A login or the reading of an account's tags is wanted by every operation that starts while
 it is under way. Such an operation yields :class:`Shared`; the transport starts the work for
@@ -28,5 +28,15 @@ class Shared:
     start: Callable[[], Generator[Any, Any, Any]]
 
 
-Conversation = Generator[Request | Shared, Any, Result]
-"""An operation (see :mod:`hooks.protocols.wire`) that may also yield :class:`Shared` work."""
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Work without I/O that takes long, such as understanding a large answer; nobody else has to wait for it.
+
+    :param work: gives the result; it may run in another thread.
+    """
+
+    work: Callable[[], Any]
+
+
+Conversation = Generator[Request | Shared | Aside, Any, Result]
+"""An operation (see :mod:`hooks.protocols.wire`) that may also yield :class:`Shared` work, or :class:`Aside`."""

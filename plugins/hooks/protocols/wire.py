@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
+MOST_BYTES = 10 * 1024**2
+"""Of an answer, unless its request says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -22,6 +25,8 @@ class Request:
     :param changes: ``True`` when the request may change state at the vendor: after it has left,
         a missing or broken answer means that the outcome is unknown.
     :param json: body sent as JSON; ``form``: body sent form-urlencoded. At most one of both.
+    :param most_bytes: a larger answer is not read.
+    :param timeout: seconds for the whole answer, where that is more than the account's own.
     """
 
     method: str
@@ -32,6 +37,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     json: Any = None
     form: Mapping[str, str] | None = None
+    most_bytes: int = MOST_BYTES
+    timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,12 @@ class Response:
 
         :raises ValueError: when it is empty, HTML or otherwise not JSON.
         """
-        return json.loads(self.body)
+        return json.loads(self.body, object_hook=_as_it_is)
+
+
+def _as_it_is(document: dict[str, Any]) -> dict[str, Any]:
+    """Let other threads run: without a call of Python code, a large document is decoded in one go before they do."""
+    return document
 
 
 Operation = Generator[Request, Response, Result]

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from handoff.appointment_rule import AppointmentRule
 from handoff.appointments import Account, event_of
-from handoff.errors import Transient
+from handoff.errors import TargetError, Transient
 from handoff.occasion import Occasion
 from hooks.etermin import ETerminClient
 from hooks.etermin_cursor import FeedCursor
-from hooks.etermin_poll import meaning, poll
+from hooks.etermin_meaning import meaning
+from hooks.etermin_poll import poll
 from tests.support.etermin_account import CONN_ID, NOW, ETerminAccount, gone, row, serving
 
 ACCOUNT = Account("etermin", CONN_ID, "Europe/Berlin")
+ASKING = AppointmentRule.model_validate({
+    "id": "asking", "title": "Asking", "when": {"minutes": 0, "after": "booked"}, "newsletter_only": True,
+    "steps": [{"step": "klicktipp.tag", "tag": "Newsletter"}],
+})  # fmt: skip
 
 
 async def no_wait() -> None:
@@ -34,7 +40,8 @@ class Watch:
         """Poll once and return what it meant, by key, ``-`` before what is cancelled."""
         polled = await poll(self.client, self.cursor)
         known = {key: one for key, one in self.known.items() if key in polled.keys}
-        found: Sequence[Occasion] = await meaning(self.client, polled, known, ACCOUNT, newsletter=newsletter)
+        rules = [ASKING] if newsletter else []
+        found = [one async for one in meaning(self.client, polled, known, ACCOUNT, rules)]
         news = [one for one in found if self.known.get(one.key) != one]
         self.known |= {one.key: one for one in found}
         self.cursor = FeedCursor.parse(polled.cursor.text())
@@ -193,3 +200,46 @@ async def test_a_deletion_told_twice_in_one_poll_does_not_end_what_lives_again(w
     watch.served.answer("/appointment", (200, [row()]))
     assert await watch.poll() == ["uid-1"]
     assert not watch.known["uid-1"].cancelled
+
+
+async def test_another_revision_is_an_edit_unless_everything_was_read_anew(watch: Watch) -> None:
+    watch.served.feed(row(SyncKey=5))
+    assert await watch.poll() == ["uid-1"]
+    watch.served.feed(row(SyncKey=5), token="8")
+    assert await watch.poll() == []
+    watch.served.feed(row(SyncKey=6), token="9")
+    assert await watch.poll() == ["uid-1/modified/1", "uid-1"]
+    watch.cursor.token = ""
+    watch.served.feed(row(SyncKey=99), token="10")
+    assert await watch.poll() == [], "a full reading lists what did not change, whatever it calls it"
+    watch.served.feed(row(SyncKey=100), token="11")
+    assert await watch.poll() == ["uid-1/modified/2", "uid-1"]
+
+
+async def test_what_lives_again_has_the_revision_of_its_row(watch: Watch) -> None:
+    watch.served.feed(row(SyncKey=5))
+    await watch.poll()
+    watch.served.feed(row(SyncKey=6, SyncStatus="deleted"), token="8")
+    await watch.poll()
+    watch.served.feed(row(SyncKey=7), token="9")
+    watch.served.answer("/appointment", (200, [row()]))
+    assert await watch.poll() == ["uid-1"]
+    assert await watch.poll() == []
+    assert watch.known["uid-1"].facts["revision"] == "7"
+
+
+async def test_an_address_is_looked_up_once(watch: Watch) -> None:
+    watch.served.feed(row(), row("uid-2"), row("uid-3", Email="Eva@example.test"))
+    watch.served.answer("/contact", (200, [{"Email": "eva@example.test", "Newsletter": 1}]))
+    assert await watch.poll(newsletter=True) == ["uid-1", "uid-2", "uid-3"]
+    assert watch.served.queries("/contact") == [{"email": "eva@example.test"}]
+
+
+@pytest.mark.parametrize("answer", [(429, {}), (502, None), (403, {})])
+async def test_what_stops_every_look_up_ends_the_poll_after_what_needs_none(watch: Watch, answer: Any) -> None:
+    watch.served.feed(row(), row("uid-2", Newsletter=0))
+    watch.served.answer("/contact", answer)
+    meant = meaning(watch.client, await poll(watch.client, watch.cursor), {}, ACCOUNT, [ASKING])
+    assert (await anext(meant)).key == "uid-2"
+    with pytest.raises(TargetError):
+        await anext(meant)

@@ -9,7 +9,7 @@ import pytest
 from handoff.errors import RateLimited, Transient, UnknownOutcome, WrongCredentials
 from hooks.protocols.answers import Denied
 from hooks.protocols.etermin import ETerminProtocol, signature_of
-from hooks.protocols.etermin_answers import Declined
+from hooks.protocols.etermin_answers import Declined, UnreadableRow
 from tests.support.conversation import Script, answer
 
 KEY = "sk-test-secret"
@@ -137,11 +137,33 @@ def test_deletions_are_read_by_their_day():
     script = Script(answer([gone, {"AppID": 5, "TimeStamp": "?"}], **DATE))
     found = script.run(CALLS.deleted(date(2026, 5, 9), date(2026, 5, 12)))
     assert script.requests[0].query == {"start": "2026-05-09", "end": "2026-05-12"}
-    (deletion,) = found.deletions
+    deletion, untimed = found.deletions
     assert (deletion.appointment.id, deletion.appointment.calendar_id) == ("uid-1", "90709")
     assert deletion.deleted_at == datetime(2026, 5, 10, 7, tzinfo=UTC)
     assert deletion.appointment.customer.email == "eva@example.test"
-    assert found.problems == ("row 1 (5): TimeStamp is no time like 2026-05-10T10:00:00",)
+    assert (untimed.appointment.id, untimed.deleted_at, found.problems) == ("#5", None, ())
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [CALLS.sync("7"), CALLS.between(READ_AT.date(), READ_AT.date()), CALLS.deleted(READ_AT.date(), READ_AT.date())],
+)
+def test_a_list_of_appointments_may_be_large_and_take_its_time(listing):
+    script = Script(answer([]))
+    script.run(listing)
+    assert (script.requests[0].most_bytes, script.requests[0].timeout) == (256 * 1024**2, 120)
+
+
+def test_a_large_answer_is_understood_aside_and_a_small_one_at_once():
+    for notes, aside in (("x", 0), ("x" * 300_000, 1)):
+        script = Script(answer([row(Notes=notes)], synctoken="8"))
+        assert [one.id for one in script.run(CALLS.sync("7")).appointments] == ["uid-1"]
+        assert script.asides == aside
+
+
+def test_a_contact_that_cannot_be_read_says_nothing_of_others():
+    with pytest.raises(UnreadableRow, match=r"row 0 \(without an id\): Email is no text"):
+        Script(answer([{"CID": 9, "Email": {}}])).run(CALLS.contacts("eva@example.test"))
 
 
 def test_contacts_come_as_json_or_xml_and_have_the_address_that_was_asked_for():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
@@ -29,8 +30,13 @@ EVENT = {
 def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[ETerminAccount]:
     with serving() as served:
         monkeypatch.setenv("AIRFLOW_CONN_ETERMIN_DEFAULT", served.values())
+        monkeypatch.setattr("hooks.metered.Meter.__call__", turn)
         served.feed(row(), row("old", **OLD))
         yield served
+
+
+async def turn(_: Any) -> None:
+    """Let a request leave without a ledger to count it in."""
 
 
 def a_sensor(**more: Any) -> ETerminAppointmentSensor:
@@ -43,13 +49,9 @@ def deferred(sensor: ETerminAppointmentSensor) -> ETerminAppointmentTrigger:
     return caught.value.trigger  # type: ignore[return-value]
 
 
-def metered(trigger: ETerminAppointmentTrigger, monkeypatch: pytest.MonkeyPatch) -> ETerminAppointmentTrigger:
-    """Let the trigger read without a ledger, and at once again."""
-
-    async def turn(_: Any) -> None: ...
-
-    monkeypatch.setattr("hooks.metered.Meter.__call__", turn)
-    trigger.poll_interval = 0.01
+def hasty(trigger: ETerminAppointmentTrigger) -> ETerminAppointmentTrigger:
+    """Let the trigger read at once again."""
+    trigger.poll_interval, trigger.not_before = 0.01, 0.0
     return trigger
 
 
@@ -71,9 +73,10 @@ def test_what_was_booked_before_since_is_waited_out(account: ETerminAccount, sin
     trigger = deferred(a_sensor(since=since, calendar=" Beratung ", events=["Created", "deleted"]))
     path, arguments = trigger.serialize()
     assert path == "triggers.etermin.ETerminAppointmentTrigger"
-    assert json.loads(json.dumps(arguments)) | {"since": ""} == {
+    assert time.time() + 200 < arguments["not_before"] <= time.time() + 300
+    assert json.loads(json.dumps(arguments)) | {"since": "", "not_before": 0} == {
         "etermin_conn_id": "etermin_default", "events": ["created", "deleted"], "since": "", "calendar": "Beratung",
-        "token": "7", "poll_interval": 300.0,
+        "token": "7", "poll_interval": 300.0, "not_before": 0,
     }  # fmt: skip
     assert arguments["since"].startswith(since[:13])
     assert ETerminAppointmentTrigger(**json.loads(json.dumps(arguments))).serialize() == (path, arguments)
@@ -95,10 +98,8 @@ def test_a_deletion_since(account: ETerminAccount) -> None:
     assert found["moment"] == "2026-05-10T06:30:00+00:00"
 
 
-async def test_the_trigger_goes_on_with_the_token_and_tells_a_change_from_a_booking(
-    account: ETerminAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trigger = metered(deferred(a_sensor(events=("modified",))), monkeypatch)
+async def test_the_trigger_goes_on_with_the_token_and_tells_a_change_from_a_booking(account: ETerminAccount) -> None:
+    trigger = hasty(await asyncio.to_thread(deferred, a_sensor(events=("modified",))))
     account.answer("/appointmentsync", (200, [], "8"), (502, None), (200, [row("new"), row("old", **OLD)], "9"))
     event = await event_of(trigger)
     assert (event["appointments"], event["event"], event["status"]) == (["old"], "modified", "success")
@@ -106,12 +107,10 @@ async def test_the_trigger_goes_on_with_the_token_and_tells_a_change_from_a_book
     assert [query["synctoken"] for query in account.queries("/appointmentsync")] == ["1", "7", "8", "8"]
 
 
-async def test_the_next_sensor_begins_where_the_last_one_ended(
-    account: ETerminAccount, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cursor = a_sensor().execute(CONTEXT)["cursor"]
+async def test_the_next_sensor_begins_where_the_last_one_ended(account: ETerminAccount) -> None:
+    cursor = (await asyncio.to_thread(a_sensor().execute, CONTEXT))["cursor"]
     account.feed(token="8")
-    trigger = metered(deferred(a_sensor(cursor=cursor)), monkeypatch)
+    trigger = hasty(await asyncio.to_thread(deferred, a_sensor(cursor=cursor)))
     account.feed(row("uid-2", CreationDate="2026-05-10T09:10:00"), token="9")
     assert (await event_of(trigger))["appointments"] == ["uid-2"]
     assert [query["synctoken"] for query in account.queries("/appointmentsync")] == ["1", "7", "8"]
@@ -160,3 +159,11 @@ def test_an_event_that_cannot_be_read_is_an_error(event: Any) -> None:
 
 def test_connection_calendar_since_and_cursor_are_templates() -> None:
     assert set(ETerminAppointmentSensor.template_fields) == {"etermin_conn_id", "calendar", "since", "cursor"}
+
+
+def test_a_deletion_without_a_time_is_named_and_not_told(
+    account: ETerminAccount, caplog: pytest.LogCaptureFixture
+) -> None:
+    account.answer("/appointmentdeleted", (200, [gone("uid-8", TimeStamp="?"), gone("uid-9")]))
+    assert a_sensor(events="deleted").execute(CONTEXT)["appointments"] == ["uid-9"]
+    assert "uid-8: when it was deleted cannot be read" in caplog.text
