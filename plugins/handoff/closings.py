@@ -5,11 +5,13 @@ it *came into* a state. So what was known before decides what a report of it mea
 
 - a record that is edited while it stays closed is the same occasion, with its moment as it was;
 - a record that is opened again takes its occasion back, as a cancelled appointment does;
-- closed again, or in another state, it is a new occasion.
+- closed again, or in another state, it is a new occasion;
+- what closed before anybody watched is remembered, and no rule waits for it.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -23,6 +25,8 @@ CLOSED = {
 }
 WITH_HISTORY = frozenset({"opportunity"})
 """Kinds of records whose source tells when they came into which state."""
+BEFORE_WATCH = "before_watch"
+"""The fact of an occasion that the record closed before its account was watched: nobody is handed over for it."""
 TITLES = {"opportunity": "Opportunity (Chance)", "project": "Project (Projekt)"}
 
 
@@ -42,6 +46,10 @@ class Record(Protocol):
         """The state it is in."""
 
     @property
+    def created_at(self) -> datetime:
+        """When it was made."""
+
+    @property
     def updated_at(self) -> datetime:
         """When it was last changed, whatever changed."""
 
@@ -59,11 +67,30 @@ class Account:
     """What the records of one source account have in common.
 
     :param asked_tags: the tags that rules ask about, in plain form; no other tag is kept (data minimisation).
+    :param asked_states: the states that rules wait for, e.g. ``opportunity/won``.
     """
 
     source: str
     conn_id: str
     asked_tags: frozenset[str] = frozenset()
+    asked_states: frozenset[str] = frozenset()
+
+    def waits_for(self, record: Record) -> bool:
+        """Whether some rule waits for the state that a record is in."""
+        return f"{record.kind}/{record.state.lower()}" in self.asked_states
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Since when the records of one kind in an account are watched.
+
+    :param began: what closed earlier (aware) is not handed over.
+    :param heard_to: every change up to here (aware) was heard of; ``None`` while the first look is taken, which
+        brings all closed records of a kind without a history, and those of others that changed in the last days.
+    """
+
+    began: datetime
+    heard_to: datetime | None = None
 
 
 def name_of(record: Record) -> str:
@@ -71,9 +98,12 @@ def name_of(record: Record) -> str:
     return f"{record.kind}/{record.id}"
 
 
-def plain(tag: str) -> str:
-    """Return a tag in the form by which tags are compared: without case and spare blanks."""
-    return " ".join(tag.split()).casefold()
+def plain(text: str) -> str:
+    """Return a tag, or another name that people type, in the form by which they are compared.
+
+    That is without case and spare blanks, and whichever way an umlaut was typed.
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split()).casefold()
 
 
 def is_closed(record: Record) -> bool:
@@ -81,18 +111,33 @@ def is_closed(record: Record) -> bool:
     return record.state.lower() in CLOSED[record.kind]
 
 
-def is_older_news(record: Record, known: Occasion | None) -> bool:
-    """Whether a record that was not known to be closed was closed before its last change, by the day that it names."""
-    return is_closed(record) and not _same(record, known) and _closed_earlier(record)
+def is_same(record: Record, known: Occasion | None) -> bool:
+    """Whether the record is known to be closed, in the state that it is in."""
+    return known is not None and not known.cancelled and known.facts.get("state") == record.state.lower()
 
 
-def may_be_closed_again(record: Record, known: Occasion | None) -> bool:
-    """Whether a change of a closed record may hide that it was opened and closed again since it was last read."""
-    return _same(record, known) and known is not None and known.changed < record.updated_at.timestamp()
+def is_unsure(record: Record, known: Occasion | None, watch: Watch) -> bool:
+    """Whether only the record's history can say when it was closed: before it was watched, again, or now.
+
+    A day says something only where it is more than one off, for its zone is not known.
+    """
+    if not is_closed(record) or record.kind not in WITH_HISTORY or record.updated_at < watch.began:
+        return False
+    if is_same(record, known):
+        return _may_be_closed_again(record, known, watch)
+    if known is not None or record.created_at >= watch.began:
+        return _closed_earlier(record)
+    # Not known, and yet closed in the days before it was watched: the first look would have brought it.
+    sure = watch.heard_to is not None and record.closed_on is not None and record.closed_on >= watch.began.date()
+    return not sure or _closed_earlier(record)
 
 
 def occasions_of(
-    record: Record, known: Occasion | None, account: Account, closed_at: datetime | None = None
+    record: Record,
+    known: Occasion | None,
+    account: Account,
+    closed_at: datetime | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[Occasion]:
     """Yield what a report of a record means: nothing, one occasion, or the old one taken back and a new one.
 
@@ -100,18 +145,22 @@ def occasions_of(
     :param closed_at: when it came into its state (aware), where its history was asked. Without that it is the
         moment of the last change, or noon of the day that the record names if that is earlier; and a record without
         a history that names a later day than before was closed again.
+    :param watch: what was not known to be closed, and closed before that began, gets the fact :data:`BEFORE_WATCH`.
     """
     alive = known if known is not None and not known.cancelled else None
     if not is_closed(record):
         if alive is not None:
             yield taken_back(alive, record.updated_at)
         return
-    if alive is not None and _same(record, known) and not _again(record, alive, closed_at):
-        yield replace(alive, changed=record.updated_at.timestamp(), facts=_facts(record, account))
+    if alive is not None and is_same(record, known) and not _again(record, alive, closed_at):
+        before = BEFORE_WATCH in alive.facts
+        yield replace(alive, changed=record.updated_at.timestamp(), facts=_facts(record, account, before=before))
         return
     if alive is not None:
         yield taken_back(alive, record.updated_at)
-    yield _occasion(record, account, 1 + (_number(known) if known else 0), closed_at or _closed_at(record))
+    number, moment = 1 + (_number(known) if known else 0), closed_at or _closed_at(record)
+    before = known is None and watch is not None and (moment < watch.began or _cannot_tell(record, watch))
+    yield _occasion(record, account, number, moment, _facts(record, account, before=before))
 
 
 def taken_back(known: Occasion, at: datetime) -> Occasion:
@@ -126,8 +175,22 @@ def _again(record: Record, alive: Occasion, closed_at: datetime | None) -> bool:
     return record.kind not in WITH_HISTORY and "" < before < str(record.closed_on or "")
 
 
+def _may_be_closed_again(record: Record, known: Occasion | None, watch: Watch) -> bool:
+    """Whether a change of a closed record may hide that it was opened and closed again since it was last read."""
+    if known is None or known.changed >= record.updated_at.timestamp():
+        return False
+    # Closed again, it would name a day since then.
+    day = record.closed_on if known.facts.get("closed_on") == str(record.closed_on) else None
+    return day is None or watch.heard_to is None or day >= watch.heard_to.date() - timedelta(days=1)
+
+
+def _cannot_tell(record: Record, watch: Watch) -> bool:
+    """Whether a record without history and day was perhaps closed before the first look, which brings it."""
+    first = watch.heard_to is None and record.created_at < watch.began
+    return first and record.closed_on is None and record.kind not in WITH_HISTORY
+
+
 def _closed_earlier(record: Record) -> bool:
-    # The zone of the day is not known, so one day more or less says nothing.
     return record.closed_on is not None and record.closed_on < record.updated_at.date() - timedelta(days=1)
 
 
@@ -137,11 +200,7 @@ def _closed_at(record: Record) -> datetime:
     return datetime.combine(record.closed_on, time(12), UTC)
 
 
-def _same(record: Record, known: Occasion | None) -> bool:
-    return known is not None and not known.cancelled and known.facts.get("state") == record.state.lower()
-
-
-def _occasion(record: Record, account: Account, number: int, closed_at: datetime) -> Occasion:
+def _occasion(record: Record, account: Account, number: int, closed_at: datetime, facts: dict[str, object]) -> Occasion:
     return Occasion(
         source=account.source,
         account=account.conn_id,
@@ -150,17 +209,17 @@ def _occasion(record: Record, account: Account, number: int, closed_at: datetime
         title=f"{TITLES[record.kind]} {record.id}",
         anchors={"closed": closed_at},
         changed=record.updated_at.timestamp(),
-        facts=_facts(record, account),
+        facts=facts,
     )
 
 
-def _facts(record: Record, account: Account) -> dict[str, object]:
+def _facts(record: Record, account: Account, *, before: bool) -> dict[str, object]:
     return {
         "record": name_of(record),
         "state": record.state.lower(),
         "tags": sorted(tag for tag in map(plain, record.tags) if tag in account.asked_tags),
         "closed_on": str(record.closed_on) if record.closed_on else "",
-    }
+    } | ({BEFORE_WATCH: True} if before else {})
 
 
 def _number(known: Occasion) -> int:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from handoff.audience import Judgement, listed
-from handoff.closings import plain
+from handoff.closings import BEFORE_WATCH, plain
 from handoff.occasion import Occasion
 from handoff.registration import Registration
 from handoff.rule import Rule, Text
@@ -52,13 +52,15 @@ class InsightlyRule(Rule):
     def selects(self, occasion: Occasion) -> bool:
         """Whether the record is in a state, and has the tags, that the rule asks for.
 
-        Its facts are ``record`` (``"opportunity/31"``), ``state`` (small letters) and ``tags``.
+        Its facts are ``record`` (``"opportunity/31"``), ``state`` (small letters) and ``tags``. What closed before the
+        account was watched is no such one.
         """
         kind = str(occasion.facts.get("record", "")).partition("/")[0]
         states: tuple[str, ...] = {"opportunity": self.opportunities, "project": self.projects}.get(kind, ())
         tags = {plain(str(tag)) for tag in _texts(occasion.facts.get("tags"))}
         return (
-            occasion.facts.get("state") in states
+            BEFORE_WATCH not in occasion.facts
+            and occasion.facts.get("state") in states
             and (not self.tag or plain(self.tag) in tags)
             and (not self.without_tag or plain(self.without_tag) not in tags)
         )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 
-from handoff.closings import name_of
+from handoff.closings import WITH_HISTORY, Watch, name_of
+from hooks.insightly_doubts import Doubt
 from hooks.protocols.insightly_records import Record, RecordKind
+
+FIRST_LOOK_BACK = timedelta(hours=1)
+"""What closed longer than this before an account was first polled is not handed over, like webinars of last year."""
 
 
 @dataclass(slots=True)
@@ -17,14 +21,25 @@ class PollCursor:
 
     :param since: by kind of record, where the next poll goes on (UTC).
     :param doubtful: records whose history has still to be asked, by name.
-    :param heeded: the last poke (see :func:`handoff.ledger.cursors.poked`) that came before that poll.
     :param polled_at: when the account was last polled (UTC), ``None`` before the first time.
+    :param heeded: the last poke (see :func:`handoff.ledger.cursors.poked`) that came before that poll.
+    :param watched: by kind, since when it is watched (UTC); one that is not here has still to be looked at as a whole.
     """
 
     since: dict[RecordKind, datetime] = field(default_factory=dict)
-    doubtful: dict[str, Record] = field(default_factory=dict)
+    doubtful: dict[str, Doubt] = field(default_factory=dict)
     polled_at: datetime | None = None
     heeded: str = ""
+    watched: dict[RecordKind, datetime] = field(default_factory=dict)
+
+    def watch(self, kind: RecordKind) -> Watch | None:
+        """Return since when a kind is watched and how far it was heard, ``None`` before its first look."""
+        heard_to = self.since.get(kind)
+        if heard_to is None or (kind not in self.watched and kind not in WITH_HISTORY):
+            return None
+        # Older cursors do not say; what they know is taken for all that there was.
+        oldest = min([heard_to, *(doubt.record.updated_at for doubt in self.doubtful.values())])
+        return Watch(self.watched.get(kind, oldest - FIRST_LOOK_BACK), heard_to)
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
@@ -33,10 +48,11 @@ class PollCursor:
             return cls()
         data = json.loads(text)
         return cls(
-            {kind: datetime.fromisoformat(moment) for kind, moment in data["since"].items()},
-            {name_of(record): record for record in map(_record, data["doubtful"])},
+            _moments(data["since"]),
+            {name_of(doubt.record): doubt for doubt in map(_doubt, data["doubtful"])},
             datetime.fromisoformat(data["polled_at"]) if data["polled_at"] else None,
             data["heeded"],
+            _moments(data.get("watched", {})),
         )
 
     def text(self) -> str:
@@ -46,18 +62,32 @@ class PollCursor:
             "doubtful": list(map(_json, self.doubtful.values())),
             "polled_at": self.polled_at.isoformat() if self.polled_at else None,
             "heeded": self.heeded,
+            "watched": {kind: moment.isoformat() for kind, moment in self.watched.items()},
         })  # fmt: skip
 
 
-def _json(record: Record) -> dict[str, Any]:
+def _moments(data: dict[RecordKind, str]) -> dict[RecordKind, datetime]:
+    return {kind: datetime.fromisoformat(moment) for kind, moment in data.items()}
+
+
+def _json(doubt: Doubt) -> dict[str, Any]:
+    record = doubt.record
     return {
         "kind": record.kind, "id": record.id, "state": record.state, "created_at": record.created_at.isoformat(),
         "updated_at": record.updated_at.isoformat(), "tags": sorted(record.tags),
         "closed_on": record.closed_on.isoformat() if record.closed_on else None,
+        "urgent": doubt.urgent, "waited": doubt.waited, "failed": doubt.failed,
     }  # fmt: skip
 
 
-def _record(data: dict[str, Any]) -> Record:
-    moments = {name: datetime.fromisoformat(data[name]) for name in ("created_at", "updated_at")}
-    day = date.fromisoformat(data["closed_on"]) if data["closed_on"] else None
-    return Record(**data | moments | {"closed_on": day, "tags": frozenset(data["tags"])})
+def _doubt(data: dict[str, Any]) -> Doubt:
+    record = Record(
+        kind=data["kind"],
+        id=data["id"],
+        state=data["state"],
+        created_at=datetime.fromisoformat(data["created_at"]),
+        updated_at=datetime.fromisoformat(data["updated_at"]),
+        closed_on=date.fromisoformat(data["closed_on"]) if data["closed_on"] else None,
+        tags=frozenset(data["tags"]),
+    )
+    return Doubt(record, data.get("urgent", False), data.get("waited", 0), data.get("failed", 0))

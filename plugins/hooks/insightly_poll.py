@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from handoff.closings import Account, is_closed, is_older_news, may_be_closed_again, name_of, occasions_of, plain
+from handoff.closings import WITH_HISTORY, Account, Watch, is_closed, is_same, is_unsure, name_of, occasions_of, plain
 from handoff.occasion import Occasion
 from hooks.insightly import InsightlyClient
-from hooks.insightly_cursor import PollCursor
-from hooks.protocols.insightly_arrivals import came_into
+from hooks.insightly_cursor import FIRST_LOOK_BACK, PollCursor
+from hooks.insightly_doubts import MOST, TRIES, Doubt, affordable, surplus, to_ask
+from hooks.protocols.answers import Denied
+from hooks.protocols.insightly_arrivals import in_state_since
+from hooks.protocols.insightly_errors import UselessAnswer
 from hooks.protocols.insightly_pages import PAGE
 from hooks.protocols.insightly_records import Record, RecordKind
 
 REQUESTS = 3
-"""A poll of both kinds takes two requests when each fits one page. What is left of three is spent on the histories
-of records that may have been opened and closed again; the others of them wait for the next poll."""
-FIRST_LOOK_BACK = timedelta(hours=1)
-"""What was closed before an account was first polled is not handed over, like webinars of last year."""
+"""A poll of both kinds takes two requests when each fits one page. What is left of three is spent on the history of a
+record that may have been opened and closed again, see :mod:`hooks.insightly_doubts`."""
+FIRST_LOOK = timedelta(days=3)
+"""So far back the first look goes at what has a history, so that afterwards a day of closing that is not before the
+watch began says that it closed since. Of what has none it brings everything, or an edit would look like a closing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
     """What a poll brought.
 
-    :param records: what changed. :param cursor: to be written once everything is recorded.
-    :param spare: how many requests are left for histories.
+    :param records: what changed. :param problems: what could not be read; :func:`meaning` adds to it.
+    :param cursor: to be written once everything is recorded. :param watches: by kind of record.
+    :param spare: how many requests are left of :data:`REQUESTS`. :param most: how many histories the day allows.
     """
 
     records: tuple[Record, ...]
-    problems: tuple[str, ...]
+    problems: list[str]
     cursor: PollCursor
+    watches: Mapping[RecordKind, Watch]
     spare: int
+    most: int
 
 
 async def poll(client: InsightlyClient, kinds: Collection[RecordKind], cursor: PollCursor) -> Polled:
@@ -41,16 +48,18 @@ async def poll(client: InsightlyClient, kinds: Collection[RecordKind], cursor: P
     :param kinds: the kinds of records that rules wait for. :raises TargetError: the account cannot be read now.
     """
     began, records, problems = datetime.now(UTC), list[Record](), list[str]()
-    since, spent = dict(cursor.since), 0
+    watches, since, spent = dict[RecordKind, Watch](), dict(cursor.since), 0
     for kind in sorted(kinds):
-        changes = await client.changed(kind, since.setdefault(kind, began - FIRST_LOOK_BACK))
+        watch = watches[kind] = cursor.watch(kind) or _begun(kind, cursor, began)
+        changes = await client.changed(kind, watch.heard_to or _first_look(kind, began))
         records += changes.records
         problems += changes.problems
         spent += 1 + len(changes.records) // PAGE
-        if changes.cursor is not None:
-            since[kind] = changes.cursor
-    read_to = PollCursor(since, dict(cursor.doubtful), began, cursor.heeded)
-    return Polled(tuple(records), tuple(problems), read_to, max(0, REQUESTS - spent))
+        since[kind] = changes.cursor or watch.began
+    watched = cursor.watched | {kind: watch.began for kind, watch in watches.items()}
+    read_to = PollCursor(since, dict(cursor.doubtful), began, cursor.heeded, watched)
+    most = affordable(client.account.limits.quota, spent)
+    return Polled(tuple(records), problems, read_to, watches, max(0, REQUESTS - spent), most)
 
 
 async def meaning(
@@ -59,37 +68,77 @@ async def meaning(
     """Return the occasions that a poll means, in an order to record them; doubts that stay are kept in its cursor.
 
     :param known: the last occasion of each record, also of the doubtful ones.
-    :raises TargetError: a history cannot be read now.
+    :raises TargetError: the account cannot be read now. A history that alone cannot be read becomes a problem.
     """
     found, doubtful = list[Occasion](), polled.cursor.doubtful
     for record in polled.records:
-        name, before = name_of(record), known.get(name_of(record))
-        doubtful.pop(name, None)
-        unheard = _has_history(record) and is_older_news(record, before)
-        if unheard or (_has_history(record) and may_be_closed_again(record, before)):
-            doubtful[name] = _kept(record, account)
-        if not unheard:
-            found += occasions_of(record, before, account)
+        found += _told(record, known.get(name_of(record)), polled, account)
     latest = known | {occasion.series: occasion for occasion in found}
-    # The newest first: an edit of thousands of old records must not keep one that was just won waiting.
-    newest = sorted(doubtful.values(), key=lambda record: record.updated_at, reverse=True)
-    for record in newest[: polled.spare]:
-        closed_at = await _closed_at(client, record)
-        found += occasions_of(record, latest.get(name_of(record)), account, closed_at)
-        del doubtful[name_of(record)]
+    for name in [name for name, doubt in doubtful.items() if not account.waits_for(doubt.record)]:
+        del doubtful[name]
+    for doubt in to_ask(doubtful.values(), polled.spare, polled.most):
+        record, name = doubt.record, name_of(doubt.record)
+        closed_at = await _closed_at(client, doubt, polled.problems)
+        if closed_at is not None:
+            found += occasions_of(record, latest.get(name), account, closed_at, polled.watches[record.kind])
+        if closed_at is not None or doubt.failed >= TRIES:
+            del doubtful[name]
+    _wait(doubtful, polled.problems)
     return found
 
 
-async def _closed_at(client: InsightlyClient, record: Record) -> datetime | None:
-    """Return when an opportunity came into the state that it is in, ``None`` when its history does not say so."""
-    return came_into(record.state, await client.state_history(record.id))
+def _told(record: Record, before: Occasion | None, polled: Polled, account: Account) -> Sequence[Occasion]:
+    """Return what a changed record means by itself, and note it when only its history can tell."""
+    watch, doubtful, name = polled.watches[record.kind], polled.cursor.doubtful, name_of(record)
+    doubt = doubtful.pop(name, None)
+    unsure = is_unsure(record, before, watch) or (doubt is not None and is_closed(record))
+    if unsure and account.waits_for(record):
+        urgent = watch.heard_to is None or (before is None and record.closed_on is None)
+        doubt = doubt or Doubt(record)
+        doubtful[name] = replace(doubt, record=_kept(record, account), urgent=urgent)
+        if not is_same(record, before):
+            return ()
+    elif unsure and before is None:
+        return ()
+    return tuple(occasions_of(record, before, account, watch=watch))
 
 
-def _has_history(record: Record) -> bool:
-    return record.kind == "opportunity" and is_closed(record)
+async def _closed_at(client: InsightlyClient, doubt: Doubt, problems: list[str]) -> datetime | None:
+    """Return when an opportunity came into the state that it is in, ``None`` when that cannot be read."""
+    name, words = name_of(doubt.record), "its history does not say since when it is in its state"
+    try:
+        if moment := in_state_since(doubt.record, await client.state_history(doubt.record.id)):
+            return moment
+    except (Denied, UselessAnswer) as error:
+        words = str(error)
+        problems.append(f"{name}: {words}")
+    doubt.failed += 1
+    if doubt.failed >= TRIES:
+        problems.append(f"{name}: given up after {TRIES} times, so it is not known when it was closed: {words}")
+    return None
+
+
+def _wait(doubtful: dict[str, Doubt], problems: list[str]) -> None:
+    """Let doubts wait for the next poll, and give up what is too much."""
+    for doubt in doubtful.values():
+        doubt.waited += 1
+    if given_up := [name_of(doubt.record) for doubt in surplus(doubtful.values())]:
+        words = f"more than {MOST} closed opportunities changed faster than their histories can be asked for"
+        problems.append(f"{words}: {len(given_up)} are left out, among them {given_up[0]}")
+    for name in given_up:
+        del doubtful[name]
+
+
+def _begun(kind: RecordKind, cursor: PollCursor, now: datetime) -> Watch:
+    began = now - FIRST_LOOK_BACK
+    return Watch(min(cursor.since.get(kind, began), began))
+
+
+def _first_look(kind: RecordKind, now: datetime) -> datetime | None:
+    return now - FIRST_LOOK if kind in WITH_HISTORY else None
 
 
 def _kept(record: Record, account: Account) -> Record:
     """Return a record with no more tags than rules ask about."""
     tags = frozenset(tag for tag in record.tags if plain(tag) in account.asked_tags)
-    return Record(record.kind, record.id, record.state, record.created_at, record.updated_at, record.closed_on, tags)
+    return replace(record, tags=tags, contact_ids=())

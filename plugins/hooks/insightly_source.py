@@ -12,14 +12,18 @@ from typing import Self
 from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.closings import Account, name_of, occasions_of, plain
+from handoff.closings import Account, is_unsure, name_of, occasions_of, plain
 from handoff.delivery.purpose import LOOKING
+from handoff.ledger import cursors
 from handoff.ledger.closings import last_of
 from handoff.occasion import Occasion
 from handoff.registration import Registration, Roster
 from handoff.source import Listing
 from hooks.insightly import InsightlyClient
-from hooks.protocols.insightly_records import FIELDS, Record, RecordKind
+from hooks.insightly_cursor import PollCursor
+from hooks.protocols.answers import Denied
+from hooks.protocols.insightly_errors import UnreadableFields
+from hooks.protocols.insightly_records import FIELDS, CrmContact, Record, RecordKind
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +57,26 @@ class InsightlySource:
     async def occasions(self, since: datetime) -> Listing:
         """Return what was closed, or opened again, among the records that changed in the last two days.
 
+        What only a history can tell is left to the poll, and so is everything before the account's first one.
+
         :param since: aware; not looked further back than :data:`COMPARED`.
         :raises TargetError: they cannot be read now.
         """
+        async with self._engine.connect() as connection:
+            cursor = PollCursor.parse(await cursors.read(connection, SOURCE, self._account.conn_id))
         after = max(since, datetime.now(UTC) - COMPARED)
-        changes = [await self._client.changed(kind, after) for kind in FIELDS]
+        watches = {kind: watch for kind in FIELDS if (watch := cursor.watch(kind))}
+        changes = [await self._client.changed(kind, after) for kind in watches]
         for problem in (problem for one in changes for problem in one.problems):
             log.warning("%s: %s", self._account.conn_id, problem)
-        records = [record for one in changes for record in one.records]
+        records = [record for one in changes for record in one.records if name_of(record) not in cursor.doubtful]
         async with self._engine.connect() as connection:
             known = await last_of(connection, SOURCE, self._account.conn_id, map(name_of, records))
-        found = (one for record in records for one in occasions_of(record, known.get(name_of(record)), self._account))
+        found = list[Occasion]()
+        for record in records:
+            before, watch = known.get(name_of(record)), watches[record.kind]
+            if not is_unsure(record, before, watch):
+                found += occasions_of(record, before, self._account, watch=watch)
         return Listing(tuple(found), complete=not any(one.problems for one in changes), only_changes=True)
 
     async def occasion(self, known: Occasion) -> Occasion | None:
@@ -87,14 +100,22 @@ class InsightlySource:
         read_at = datetime.now(UTC)
         if record is None or (since is not None and record.updated_at < since - CLOCKS):
             return Roster(read_at, read_at, ())
-        contacts = await asyncio.gather(*map(self._client.contact, record.contact_ids))
+        contacts = await asyncio.gather(*map(self._contact, record.contact_ids))
         entries = tuple(
             Registration(str(one.id), one.email, known.anchors["closed"], one.first_name, one.last_name)
             for one in contacts
             if one is not None
         )
         gone = [str(number) for number, one in zip(record.contact_ids, contacts, strict=True) if one is None]
-        return Roster(datetime.now(UTC), read_at, entries, tuple(gone))
+        return Roster(datetime.now(UTC), read_at, entries, tuple(gone), entire=True)
+
+    async def _contact(self, number: int) -> CrmContact | None:
+        """Return a contact, ``None`` for one that is gone, or that the user of the key may not see."""
+        try:
+            return await self._client.contact(number)
+        except (Denied, UnreadableFields) as error:
+            log.warning("contact %s: %s", number, error)
+            return None
 
     async def close(self) -> None:
         """End the reading under way and close the connections; safe to call twice."""

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import BaseAsyncOperator, Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.closings import Account, name_of
@@ -24,15 +23,16 @@ from hooks.insightly_poll import Polled, meaning, poll
 from hooks.insightly_source import SOURCE
 from hooks.ledger import LedgerHook
 from hooks.protocols.insightly_records import RecordKind
-from hooks.source_rules import asked_tags, rules_of
-from operators.work import open_engine
+from hooks.source_rules import asked_states, asked_tags, rules_of
+from operators.polling import poll_once
 
 
 class RecordClosingsOperator(BaseAsyncOperator):
     """Polls an account once and records what its changes mean: records closed, or opened again.
 
     :param insightly_conn_id: the source account.
-    :returns: counts only: records read, and events, new, moved and cancelled batches.
+    :returns: counts only: records read, and events, new, moved and cancelled batches; of a day that is used up what
+        :func:`operators.polling.poll_once` says.
     """
 
     template_fields: Sequence[str] = ("insightly_conn_id", "ledger_conn_id")
@@ -49,26 +49,28 @@ class RecordClosingsOperator(BaseAsyncOperator):
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read, record, and move the cursor."""
+        return await poll_once(self.ledger_conn_id, SOURCE, self.insightly_conn_id, self._poll)
+
+    async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
         conn_id = self.insightly_conn_id
         rules = [rule for rule in rules_of(SOURCE, conn_id) if isinstance(rule, InsightlyRule)]
-        account = Account(SOURCE, conn_id, asked_tags(rules))
-        async with open_engine(self.ledger_conn_id) as engine:
-            async with engine.connect() as connection:
-                heeded = await cursors.poked(connection, SOURCE, conn_id)
-                cursor = PollCursor.parse(await cursors.read(connection, SOURCE, conn_id))
-            # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
-            cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
-            try:
-                async with InsightlyClient.from_connection(conn_id, await connection_of(conn_id)) as client:
-                    polled = await poll(client, _kinds(rules), cursor)
-                    occasions = await meaning(client, polled, await _known(engine, conn_id, polled), account)
-                for problem in polled.problems:
-                    self.log.error("%s: a record cannot be read: %s", conn_id, problem)
-                planned = await self._record(engine, occasions, rules)
-                cursor = polled.cursor
-            finally:
-                async with engine.begin() as connection:
-                    await cursors.write(connection, SOURCE, conn_id, cursor.text())
+        account = Account(SOURCE, conn_id, asked_tags(rules), asked_states(rules))
+        async with engine.connect() as connection:
+            heeded = await cursors.poked(connection, SOURCE, conn_id)
+            cursor = PollCursor.parse(await cursors.read(connection, SOURCE, conn_id))
+        # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
+        cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
+        try:
+            async with InsightlyClient.from_connection(conn_id, await connection_of(conn_id)) as client:
+                polled = await poll(client, _kinds(rules), cursor)
+                occasions = await meaning(client, polled, await _known(engine, conn_id, polled), account)
+            for problem in polled.problems:
+                self.log.error("%s: a record cannot be read: %s", conn_id, problem)
+            planned = await self._record(engine, occasions, rules)
+            cursor = polled.cursor
+        finally:
+            async with engine.begin() as connection:
+                await cursors.write(connection, SOURCE, conn_id, cursor.text())
         self.log.info("%s records changed, recorded %s", len(polled.records), planned)
         return {"records": len(polled.records), **asdict(planned)}
 

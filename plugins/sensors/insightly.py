@@ -11,12 +11,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from handoff.closings import plain
 from hooks.insightly import InsightlyHook
-from hooks.protocols.insightly_arrivals import Lookout, Wanted, states_of
+from hooks.protocols.insightly_arrivals import states_of
 from hooks.protocols.insightly_records import RecordKind
 from sensors.deferring import DeferringSensor, run_start
-from triggers.insightly import InsightlyStateTrigger, event_of, report
+from triggers.insightly import InsightlyStateTrigger
 
-LEAST_POLL_SECONDS = 60.0
 EARLIEST_YEAR = 1970
 
 
@@ -39,6 +38,7 @@ class InsightlySensor(DeferringSensor):
     template_fields: Sequence[str] = ("insightly_conn_id", "tag", "without_tag", "record_id", "since")
     vendor = "Insightly"
     for_good = DeferringSensor.for_good | {"UnknownRecord", "Refused", "Denied"}
+    least_poll_seconds = 60.0
     kind: ClassVar[RecordKind]
 
     def __init__(
@@ -54,23 +54,24 @@ class InsightlySensor(DeferringSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(poll_interval=poll_interval, **kwargs)
-        if poll_interval < LEAST_POLL_SECONDS:
-            raise ValueError(f"poll_interval must be at least {LEAST_POLL_SECONDS:.0f} seconds, not {poll_interval:g}")
         self.insightly_conn_id, self.tag, self.without_tag = insightly_conn_id, tag, without_tag
         self.record_id, self.since = record_id, since
         self.states = states_of(self.kind, states)
 
-    def look(self, context: Context) -> dict[str, Any] | None:
-        """Read what changed since then."""
-        self._lookout = Lookout(self._wanted(context))
-        hook = InsightlyHook(self.insightly_conn_id)
-        sight = hook.carry(self._lookout.look(hook.insightly.calls))
-        report(self.insightly_conn_id, sight)
-        return event_of(sight)
-
     def trigger(self, context: Context) -> InsightlyStateTrigger:
-        """Return the trigger that goes on where the first look ended."""
-        return InsightlyStateTrigger.of(self.insightly_conn_id, self._lookout, self.poll_interval)
+        """Return the trigger that reads what changed since then."""
+        if plain(self.tag) and plain(self.tag) == plain(self.without_tag):
+            raise AirflowFailException(f"{self.task_id}: tag and without_tag must not be the same")
+        return InsightlyStateTrigger(
+            self.insightly_conn_id,
+            self.kind,
+            sorted(self.states),
+            self._since(context).isoformat(),
+            self.tag.strip(),
+            self.without_tag.strip(),
+            self._record_id(),
+            poll_interval=self.poll_interval,
+        )
 
     def result(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Return ids, state, moment and cursor. :raises AirflowException: the event does not hold them."""
@@ -78,13 +79,6 @@ class InsightlySensor(DeferringSensor):
         if event["status"] != "success" or not isinstance(found["records"], list) or not all(found.values()):
             raise self.unreadable()
         return found
-
-    def _wanted(self, context: Context) -> Wanted:
-        if plain(self.tag) and plain(self.tag) == plain(self.without_tag):
-            raise AirflowFailException(f"{self.task_id}: tag and without_tag must not be the same")
-        return Wanted(
-            self.kind, self.states, self._since(context), self.tag.strip(), self.without_tag.strip(), self._record_id()
-        )
 
     def _since(self, context: Context) -> datetime:
         given = run_start(context) if self.since is None or self.since == "" else self.since

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
-from airflow.sdk import Connection
-
+from hooks.accounts import connection_of
 from hooks.insightly import InsightlyClient
 from hooks.protocols.insightly_arrivals import Lookout, Sight, Wanted
 from hooks.protocols.insightly_records import RecordKind
@@ -43,31 +42,15 @@ class InsightlyStateTrigger(PollingTrigger):
         record_id: int | None = None,
         cursor: str | None = None,
         poll_interval: float = 3600.0,
+        not_before: float = 0.0,
     ) -> None:
-        super().__init__(poll_interval)
+        super().__init__(poll_interval, not_before)
         self.insightly_conn_id = insightly_conn_id
         wanted = Wanted(kind, frozenset(states), datetime.fromisoformat(since), tag, without_tag, record_id)
         self.lookout = Lookout(wanted, datetime.fromisoformat(cursor) if cursor else None)
-        self._cursor = cursor
-
-    @classmethod
-    def of(cls, insightly_conn_id: str, lookout: Lookout, poll_interval: float) -> Self:
-        """Return the trigger that goes on where somebody has looked."""
-        wanted = lookout.wanted
-        return cls(
-            insightly_conn_id,
-            wanted.kind,
-            sorted(wanted.states),
-            wanted.since.isoformat(),
-            wanted.tag,
-            wanted.without_tag,
-            wanted.record_id,
-            lookout.cursor.isoformat(),
-            poll_interval,
-        )
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments to build this trigger again."""
+        """Return account, what is waited for, and from where on changes are read."""
         wanted = self.lookout.wanted
         return {
             "insightly_conn_id": self.insightly_conn_id,
@@ -77,24 +60,21 @@ class InsightlyStateTrigger(PollingTrigger):
             "tag": wanted.tag,
             "without_tag": wanted.without_tag,
             "record_id": wanted.record_id,
-            "cursor": self._cursor,
-            "poll_interval": self.poll_interval,
+            "cursor": self.lookout.cursor.isoformat(),
         }
 
-    async def wait(self) -> dict[str, Any]:
-        """Return the event once it is there."""
-        return await self.poll(self._look)
-
-    async def _look(self) -> tuple[dict[str, Any] | None, float]:
+    async def look(self) -> tuple[dict[str, Any] | None, float]:
         """Read once; nothing stays open until the next read, and a key that is replaced meanwhile is taken up."""
-        connection = await Connection.async_get(self.insightly_conn_id)
+        connection = await connection_of(self.insightly_conn_id)
         async with InsightlyClient.from_connection(self.insightly_conn_id, connection) as client:
+            self.pace_seconds = client.pace_seconds
             sight = await client.carry(self.lookout.look(client.account.calls))
-            report(self.insightly_conn_id, sight)
-            return event_of(sight), max(sight.settles_in or self.poll_interval, client.pace_seconds)
+        for problem in sight.problems:
+            log.warning("%s: %s", self.insightly_conn_id, problem)
+        return _event_of(sight), sight.settles_in or self.poll_interval
 
 
-def event_of(sight: Sight) -> dict[str, Any] | None:
+def _event_of(sight: Sight) -> dict[str, Any] | None:
     """Return the event of what was seen: ids and no more. ``None`` while there is none, or its second is not over.
 
     A second that is not over may bring more, and who goes on after it would miss that.
@@ -109,9 +89,3 @@ def event_of(sight: Sight) -> dict[str, Any] | None:
         "moment": last.moment.isoformat(),
         "cursor": sight.cursor.isoformat(),
     }
-
-
-def report(insightly_conn_id: str, sight: Sight) -> None:
-    """Log what could not be read."""
-    for problem in sight.problems:
-        log.warning("%s: %s", insightly_conn_id, problem)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,7 +17,10 @@ from handoff.errors import QuotaUsedUp
 from handoff.ledger.connect import open_ledger_async
 from hooks.insightly import InsightlyClient
 from hooks.ledger import LedgerHook
+from sandbox import INSIGHTLY_KEY, Sandbox
+from sensors.insightly import InsightlyOpportunitySensor
 from tests.support.loopback import serving, web
+from tests.support.pushing import ledger_connection
 from tests.support.rows import rows
 
 pytestmark = pytest.mark.integration
@@ -50,3 +56,25 @@ async def test_polls_and_workers_share_the_seconds_and_polls_have_half_of_the_da
         ledger, "SELECT purpose, sum(used)::int FROM handoff.day_uses WHERE purpose = 'polling' GROUP BY 1"
     )
     assert [tuple(row) for row in used] == [("polling", CALLS)]
+
+
+async def test_a_sensor_s_first_look_is_spaced_and_counted_too(
+    ledger_url: str, ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in takes ten requests a second, like Insightly itself."""
+    monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", ledger_connection(ledger_url))
+    won_at = int(time.time()) - 1800
+    async with Sandbox() as sandbox, ClientSession(sandbox.http_url) as http:
+        values = {"conn_type": "insightly", "host": f"{sandbox.http_url}/insightly", "password": INSIGHTLY_KEY}
+        extra = {"requests_per_second": 10, "requests_per_day": 1000}
+        monkeypatch.setenv("AIRFLOW_CONN_INSIGHTLY_DEFAULT", json.dumps(values | {"extra": extra}))
+        for order in (("generate", {"count": 60}), ("stamp", {"at": won_at, "state": "won"})):
+            async with http.post(f"/_sandbox/insightly/{order[0]}", json=order[1]) as response:
+                assert response.status in {200, 201}, await response.text()
+        sensor, context = InsightlyOpportunitySensor(task_id="wait", since=won_at), dict[str, Any]()
+        found = await asyncio.to_thread(sensor.execute, context)  # type: ignore[arg-type]
+        calls = sandbox.calls.as_json()["insightly"]
+    assert len(found["records"]) >= 40
+    assert calls["total"] > 40
+    assert {outcome for outcomes in calls["paths"].values() for outcome in outcomes} == {"200"}, "none came too early"
+    assert await rows(ledger, "SELECT purpose, used FROM handoff.day_uses") == [("polling", calls["total"])]

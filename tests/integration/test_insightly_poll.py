@@ -3,131 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import aiohttp
 import pytest
-from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import WrongCredentials
 from handoff.ledger import cursors
-from handoff.ledger.connect import open_ledger_async
 from handoff.planner import record
 from handoff.rule import Rule
 from hooks.insightly_poll import REQUESTS
-from hooks.insightly_source import InsightlySource
-from hooks.ledger import LedgerHook
-from operators import insightly as operator_module
-from operators import next_poll as next_poll_module
-from operators.insightly import RecordClosingsOperator
 from operators.next_poll import NextPollOperator
-from sandbox import INSIGHTLY_KEY, Sandbox, Scenario
+from sandbox import INSIGHTLY_KEY
 from tests.support.delivery import judge_due
+from tests.support.insightly_world import CONN, OCCASIONS, RULE, Insightly, insightly_world
 from tests.support.rows import rows
-
-CONN = "insightly_default"
-RULE: dict[str, Any] = {
-    "id": "won", "title": "Won", "source": "insightly", "when": {"minutes": 0, "after": "closed"},
-    "steps": [{"step": "klicktipp.tag", "tag": "Kunde"}],
-}  # fmt: skip
-WORLD: dict[str, Any] = {
-    "per_second": None,
-    "contacts": [
-        {"id": 101, "firstname": "Anna", "lastname": "Öz", "email": "anna@example.org"},
-        {"id": 102, "firstname": "Bert", "email": "bert@example.org"},
-        {"id": 103, "firstname": "Ohne", "email": ""},
-        {"id": 104, "firstname": "Falsch", "email": "kein@@punkt"},
-        {"id": 105, "firstname": "Anna2", "email": "ANNA@example.org"},
-    ],
-    "opportunities": [
-        {"id": 31, "name": "Geheim", "contacts": [101]},
-        {"id": 32, "name": "Zwei", "contacts": [101, 102]},
-        {"id": 33, "name": "Keiner"},
-        {"id": 34, "name": "Seltsam", "contacts": [103, 104, 101, 105]},
-    ],
-    "projects": [{"id": 51, "name": "Umzug", "contacts": [102]}],
-}
-OCCASIONS = "SELECT key, cancelled, facts FROM handoff.occasions ORDER BY id"
-
-
-class Insightly:
-    """The stand-in, an account that points to it, and the rules that wait for it."""
-
-    def __init__(self, sandbox: Sandbox, http: aiohttp.ClientSession) -> None:
-        self.sandbox, self._http = sandbox, http
-        self.rules = [Rule.model_validate(RULE)]
-        self.extra: dict[str, Any] = {"timeout": 5, "requests_per_second": 1000}
-        self.key = INSIGHTLY_KEY
-        self._asked = Counter[str]()
-
-    @property
-    def connection(self) -> Connection:
-        host = f"{self.sandbox.http_url}/insightly"
-        return Connection(
-            conn_id=CONN, conn_type="insightly", host=host, password=self.key, extra=json.dumps(self.extra)
-        )
-
-    async def order(self, call: str, **body: Any) -> Any:
-        async with self._http.post(f"/_sandbox/insightly/{call}", json=body) as response:
-            assert response.status in {200, 201}, await response.text()
-            return await response.json()
-
-    async def state(self, number: int, state: str, kind: str = "Opportunities") -> None:
-        await self.order("state", object=kind, id=number, state=state)
-
-    async def open_ids(self, count: int) -> list[int]:
-        """Return so many opportunities that are open."""
-        login = {"Authorization": aiohttp.encode_basic_auth(self.key, "")}
-        async with self._http.get("/insightly/v3.1/Opportunities", params={"top": "500"}, headers=login) as response:
-            rows = await response.json()
-        return [row["OPPORTUNITY_ID"] for row in rows if row["OPPORTUNITY_STATE"] == "OPEN"][:count]
-
-    async def asked(self) -> dict[str, int]:
-        """Return how often each path was asked since the last time."""
-        async with self._http.get("/_sandbox/calls") as response:
-            paths = (await response.json()).get("insightly", {"paths": {}})["paths"]
-        total = Counter({path.removeprefix("GET "): sum(outcomes.values()) for path, outcomes in paths.items()})
-        fresh, self._asked = dict(total - self._asked), total
-        return fresh
-
-    async def poll(self) -> dict[str, Any]:
-        found: dict[str, Any] = await RecordClosingsOperator(task_id="record").aexecute({})
-        return found
 
 
 @pytest.fixture
 async def crm(ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Insightly]:
-    async def open_ledger(conn_id: str = "", *, connections: int = 4) -> AsyncEngine:
-        return open_ledger_async(ledger_url, connections=connections)
-
-    async with (
-        Sandbox(Scenario.model_validate({"insightly": WORLD})) as running,
-        aiohttp.ClientSession(running.http_url) as http,
-    ):
-        crm = Insightly(running, http)
-
-        async def connection_of(conn_id: str) -> Connection:
-            return crm.connection
-
-        monkeypatch.setattr(LedgerHook, "open", open_ledger)
-        for module in (operator_module, next_poll_module):
-            monkeypatch.setattr(module, "connection_of", connection_of)
-        monkeypatch.setattr(operator_module, "rules_of", lambda source, conn_id: crm.rules)
-        yield crm
+    async with insightly_world(ledger_url, monkeypatch) as running:
+        yield running
 
 
 async def planned() -> dict[str, Any]:
     """Return when the account is to be polled again."""
     return await NextPollOperator(task_id="next", source="insightly", account=CONN, requests=REQUESTS).aexecute({})
-
-
-def source_of(crm: Insightly, ledger: AsyncEngine) -> InsightlySource:
-    return InsightlySource.from_connection(CONN, crm.connection, ledger, ())
 
 
 async def test_a_won_opportunity_reaches_its_contacts_and_an_edit_does_not_again(
@@ -140,7 +43,7 @@ async def test_a_won_opportunity_reaches_its_contacts_and_an_edit_does_not_again
     await crm.poll()
     [(key, cancelled, facts)] = await rows(ledger, OCCASIONS)
     assert (key, cancelled, facts["record"], facts["state"]) == ("opportunity/31/1", False, "opportunity/31", "won")
-    source = source_of(crm, ledger)
+    source = crm.source(ledger)
     assert await judge_due(ledger, crm.rules[0], source) == ["judged"]
     await source.close()
     assert await rows(ledger, "SELECT email, first_name, last_name FROM handoff.contacts") == [
@@ -186,7 +89,7 @@ async def test_opened_again_after_the_poll_is_seen_at_the_last_look(crm: Insight
     await crm.state(31, "WON")
     await crm.poll()
     await crm.state(31, "OPEN")
-    source = source_of(crm, ledger)
+    source = crm.source(ledger)
     assert await judge_due(ledger, crm.rules[0], source) == ["cancelled"]
     await source.close()
 
@@ -199,7 +102,7 @@ async def test_a_tag_taken_away_before_the_moment_counts(crm: Insightly, ledger:
     await crm.poll()
     assert await rows(ledger, "SELECT count(*) FROM handoff.batches") == [(1,)]
     await crm.order("tag", object="Opportunities", id=31, tag="callexa", remove=True)
-    source = source_of(crm, ledger)
+    source = crm.source(ledger)
     assert await judge_due(ledger, crm.rules[0], source) == ["cancelled"]
     await source.close()
     assert await rows(ledger, "SELECT reason FROM handoff.batches") == [("no_longer_selected",)]
@@ -209,7 +112,7 @@ async def test_strange_contacts_are_explained_and_lose_nobody(crm: Insightly, le
     for number in (32, 33, 34):
         await crm.state(number, "WON")
     await crm.poll()
-    source = source_of(crm, ledger)
+    source = crm.source(ledger)
     assert await judge_due(ledger, crm.rules[0], source) == ["judged"] * 3
     await source.close()
     verdicts = """SELECT occasion.series, verdict.reason FROM handoff.verdicts AS verdict
@@ -297,7 +200,7 @@ async def test_the_sweep_s_listing_agrees_with_the_poll(crm: Insightly, ledger: 
     await crm.state(31, "WON")
     await crm.poll()
     before = await rows(ledger, "SELECT key, anchors, version FROM handoff.occasions")
-    source = source_of(crm, ledger)
+    source = crm.source(ledger)
     listing = await source.occasions(datetime.now(UTC) - timedelta(days=30))
     assert listing.only_changes
     await record(ledger, listing.occasions, crm.rules)
@@ -332,7 +235,7 @@ async def test_a_contact_that_was_deleted_is_explained(crm: Insightly, ledger: A
     await crm.state(32, "WON")
     await crm.poll()
     await crm.order("delete", object="Contacts", id=102, keep_links=True)
-    source = source_of(crm, ledger)
+    source = crm.source(ledger)
     assert await judge_due(ledger, crm.rules[0], source) == ["judged"]
     await source.close()
     verdicts = await rows(ledger, "SELECT ref, included, reason FROM handoff.verdicts ORDER BY ref")
@@ -343,6 +246,6 @@ async def test_a_record_that_was_deleted_takes_its_handoff_with_it(crm: Insightl
     await crm.state(31, "WON")
     await crm.poll()
     await crm.order("delete", object="Opportunities", id=31)
-    source = source_of(crm, ledger)
+    source = crm.source(ledger)
     assert await judge_due(ledger, crm.rules[0], source) == ["cancelled"]
     await source.close()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from handoff.errors import Transient
 from hooks.protocols.answers import Denied, unreadable
-from hooks.protocols.insightly_errors import accepted
+from hooks.protocols.insightly_errors import UnreadableFields, accepted
 from hooks.protocols.insightly_pages import PAGE, ListMoves, ListRepeats, Walk, walk
 from hooks.protocols.insightly_records import (
     FIELDS,
@@ -177,7 +177,9 @@ class InsightlyProtocol:
             return parse(document)
         except UnreadableRow as error:
             words = str(error)
-        raise unreadable(self.account, request, words)
+        if request.changes:
+            raise unreadable(self.account, request, words)
+        raise UnreadableFields(self.account, request.operation, words)
 
     def all_of(self, path: str, operation: str, id_field: str) -> Conversation[list[Any]]:
         """Return all rows of a list; a row that was read twice is in it twice."""

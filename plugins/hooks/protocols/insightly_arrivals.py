@@ -12,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from handoff.closings import name_of, plain
 from handoff.errors import SourceError
+from hooks.protocols.answers import Denied
 from hooks.protocols.insightly import InsightlyProtocol
+from hooks.protocols.insightly_errors import UnreadableFields
 from hooks.protocols.insightly_records import Record, RecordKind, StateChange
 from hooks.protocols.shared import Conversation
 
@@ -103,17 +105,26 @@ class Lookout:
     def look(self, calls: InsightlyProtocol) -> Conversation[Sight]:
         """Read what changed, and the history of each opportunity of which that is not known to be old.
 
+        Where one history cannot be read, that is a problem, and no obstacle to the others.
+
         :raises UnknownRecord: the one record that is waited for is not there.
         :raises TargetError: it cannot be read now; the histories that were read are not asked for again.
         """
         began = datetime.now(UTC)
-        records, problems, cursor = yield from self._read(calls)
-        arrivals = []
+        records, told, cursor = yield from self._read(calls)
+        arrivals, unread = [], list[str]()
         for record in filter(self.wanted.selects, records):
-            moment = yield from self._came_at(record, calls, began)
+            try:
+                moment = yield from self._came_at(record, calls, began)
+            except (Denied, UnreadableFields) as error:
+                if self.wanted.record_id is not None:
+                    raise
+                unread.append(f"{name_of(record)}: {error}")
+                continue
             if moment is not None and self.wanted.counts(moment):
                 arrivals.append(Arrival(moment, name_of(record), record.state))
         arrivals.sort(key=lambda arrival: arrival.moment)
+        problems = (*told, *unread)
         if not arrivals:
             self.cursor = cursor
             self._asked = {number: asked for number, asked in self._asked.items() if asked[0] >= cursor}
@@ -154,11 +165,18 @@ def by_history(record: Record, history: Iterable[StateChange], since: datetime) 
     another state, knows less than the record; then its day decides.
     """
     changes = list(history)
-    if not changes:
-        return record.created_at
-    if moment := came_into(record.state, changes):
+    if moment := in_state_since(record, changes):
         return moment
     return None if max(change.changed_at for change in changes) > record.updated_at else by_day(record, since)
+
+
+def in_state_since(record: Record, history: Iterable[StateChange]) -> datetime | None:
+    """Return when an opportunity came into the state that it is in, ``None`` when its history does not say so.
+
+    Without a history it is in its first state.
+    """
+    changes = list(history)
+    return came_into(record.state, changes) if changes else record.created_at
 
 
 def came_into(state: str, history: Iterable[StateChange]) -> datetime | None:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from handoff.errors import QuotaUsedUp, RateLimited, WrongCredentials
+from handoff.errors import QuotaUsedUp, RateLimited, Transient, WrongCredentials
 from handoff.ledger.quotas import next_day
 from hooks.protocols.answers import Denied, read, retry_after
 from hooks.protocols.wire import Request, Response
@@ -19,6 +19,14 @@ LONG_SECONDS = 60.0
 STALE = b"if-match"
 """In the words of the refusal of an outdated ETag; the status is 400, 412 in the documentation (1.4)."""
 WORD = re.compile(r"\w+")
+
+
+class UselessAnswer(Transient):
+    """An answer to a read came, and says nothing; other reads may well be answered."""
+
+
+class UnreadableFields(UselessAnswer):
+    """The answer is Insightly's own, and a field of it cannot be read; that seldom passes."""
 
 
 class Stale(Denied):
@@ -36,7 +44,7 @@ def accepted(
     :raises QuotaUsedUp: 429, and no request of the day is left. :raises RateLimited: 429, too many in a second.
     :raises Stale: 400 or 412 for an outdated ETag. :raises Denied: another status 4xx.
     :raises UnknownOutcome: nothing can be said of the effect.
-    :raises Transient: the same, after a read.
+    :raises UselessAnswer: the same, after a read.
     """
     if response.status == 401:
         words = (
@@ -51,9 +59,11 @@ def accepted(
     kind, words = Stale if _is_stale(request, response) else Denied, f"HTTP {response.status} without words"
     if response.body.strip() or not 400 <= response.status < 500:
         try:
-            return read(account, request, response, _explain)
+            return read(account, request, response, _explain if request.changes else _untold)
         except Denied as error:
             words = _discreet(error.words, request, secrets)
+        except Transient as error:
+            raise UselessAnswer(account, request.operation, error.words) from None
     raise kind(account, request.operation, words, response.status)
 
 
@@ -87,6 +97,11 @@ def _limited(account: str, request: Request, response: Response) -> RateLimited:
         return QuotaUsedUp(account, request.operation, words, asked)
     words = f"HTTP 429: Insightly has no request{of} left today; goes on at {begins:%Y-%m-%d %H:%M} UTC"
     return QuotaUsedUp(account, request.operation, words, (begins - now).total_seconds() + 1)
+
+
+def _untold(_: Any) -> tuple[str, int | None]:
+    """Leave out what is said of a reading: whom it names is nobody that we know and could leave out of it."""
+    return "Insightly's words are not repeated", None
 
 
 def _explain(document: Any) -> tuple[str, int | None]:

@@ -9,11 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.closings import Account, is_older_news, may_be_closed_again, occasions_of
+from handoff.closings import BEFORE_WATCH, Account, Watch, is_unsure, occasions_of, plain
+from handoff.insightly_rule import InsightlyRule
 from handoff.occasion import Occasion
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
 ACCOUNT = Account("insightly", "insightly_default", frozenset({"callexa"}))
+LONG = Watch(NOON - 100 * DAY, NOON - timedelta(hours=1))
+"""Watched for long, and heard an hour ago."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Row:
     tags: frozenset[str] = field(default_factory=frozenset)
     kind: str = "opportunity"
     id: int = 31
+    created_at: datetime = NOON - 400 * DAY
 
 
 class Ledger:
@@ -33,8 +38,8 @@ class Ledger:
         self.known: Occasion | None = None
         self.fired: list[Occasion] = []
 
-    def hear(self, row: Row, closed_at: datetime | None = None) -> None:
-        for occasion in occasions_of(row, self.known, ACCOUNT, closed_at):
+    def hear(self, row: Row, closed_at: datetime | None = None, watch: Watch | None = None) -> None:
+        for occasion in occasions_of(row, self.known, ACCOUNT, closed_at, watch):
             if not occasion.cancelled and (self.known is None or occasion.key != self.known.key):
                 self.fired.append(occasion)
             self.known = occasion
@@ -87,7 +92,7 @@ def test_the_history_shows_a_second_win_that_nobody_saw() -> None:
     ledger = Ledger()
     ledger.hear(Row())
     edited = Row(updated_at=NOON + timedelta(hours=3))
-    assert may_be_closed_again(edited, ledger.known)
+    assert is_unsure(edited, ledger.known, LONG)
     ledger.hear(edited, closed_at=NOON)
     assert len(ledger.fired) == 1, "the history says that it was won only once"
     again = replace(edited, updated_at=NOON + timedelta(hours=6))
@@ -105,16 +110,96 @@ def test_another_day_of_closing_is_a_second_closing() -> None:
     assert [one.key for one in ledger.fired] == ["project/31/1", "project/31/2"]
 
 
-def test_an_old_record_that_is_edited_was_not_closed_now() -> None:
-    old = NOON.date() - timedelta(days=400)
-    assert is_older_news(Row(closed_on=old), None)
-    assert not is_older_news(Row(closed_on=NOON.date() - timedelta(days=1)), None)
-    assert not is_older_news(Row(), None)
-    assert not is_older_news(Row(state="OPEN", closed_on=old), None)
+OLD = NOON.date() - 200 * DAY
+FIRST = Watch(NOON - timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("row", "watch", "unsure"),
+    [
+        (Row(), LONG, True),
+        (Row(state="suspended"), LONG, True),
+        (Row(created_at=NOON - DAY), LONG, False),
+        (Row(closed_on=OLD), LONG, True),
+        (Row(closed_on=NOON.date() - 2 * DAY), LONG, True),
+        (Row(closed_on=NOON.date() - DAY), LONG, False),
+        (Row(closed_on=NOON.date() - DAY), Watch(NOON - DAY / 4, NOON), True),
+        (Row(closed_on=NOON.date()), Watch(NOON - DAY / 4, NOON), False),
+        (Row(closed_on=NOON.date()), FIRST, True),
+        (Row(closed_on=NOON.date(), created_at=NOON), FIRST, False),
+        (Row(updated_at=NOON - DAY), FIRST, False),
+        (Row(state="OPEN", closed_on=OLD), LONG, False),
+        (Row(state="COMPLETED", kind="project"), LONG, False),
+    ],
+    ids=[
+        "no day", "suspended", "made since", "old day", "some days ago", "yesterday", "before the watch",
+        "since the watch", "first look", "made in the last hour", "changed before the watch", "open", "no history",
+    ],
+)  # fmt: skip
+def test_only_its_history_tells_whether_an_unknown_closing_is_an_old_one(row: Row, watch: Watch, unsure: bool) -> None:
+    assert is_unsure(row, None, watch) is unsure
+
+
+@pytest.mark.parametrize(
+    ("day", "edited", "unsure"),
+    [(NOON.date(), NOON + DAY / 4, True), (NOON.date(), NOON + DAY, True), (NOON.date(), NOON + 3 * DAY, False),
+     (None, NOON + 3 * DAY, True), (NOON.date(), NOON, False)],
+    ids=["the same day", "the next day", "days later", "no day", "as it was"],
+)  # fmt: skip
+def test_a_record_that_is_closed_again_names_the_day(day: date | None, edited: datetime, unsure: bool) -> None:
     ledger = Ledger()
-    ledger.hear(Row(state="COMPLETED", kind="project", closed_on=old))
+    ledger.hear(Row(closed_on=day))
+    heard = Watch(LONG.began, edited - timedelta(hours=1))
+    assert is_unsure(Row(closed_on=day, updated_at=edited), ledger.known, heard) is unsure
+    assert is_unsure(Row(closed_on=edited.date() - DAY, updated_at=edited + DAY), ledger.known, heard), "another day"
+
+
+@pytest.mark.parametrize(
+    ("row", "closed_at", "watch", "before"),
+    [
+        (Row(), NOON - 101 * DAY, LONG, True),
+        (Row(), NOON - 99 * DAY, LONG, False),
+        (Row(state="COMPLETED", kind="project", closed_on=OLD), None, LONG, True),
+        (Row(state="COMPLETED", kind="project", closed_on=NOON.date()), None, FIRST, False),
+        (Row(state="CANCELLED", kind="project"), None, FIRST, True),
+        (Row(state="CANCELLED", kind="project", created_at=NOON), None, FIRST, False),
+        (Row(state="CANCELLED", kind="project"), None, LONG, False),
+        (Row(updated_at=NOON - DAY), None, FIRST, True),
+    ],
+)
+def test_no_rule_waits_for_what_closed_before_it_was_watched(
+    row: Row, closed_at: datetime | None, watch: Watch, before: bool
+) -> None:
+    step = {"step": "klicktipp.tag", "tag": "Kunde"}
+    states = {"opportunities": ["won"], "projects": ["completed", "cancelled"]}
+    rule = InsightlyRule.model_validate({
+        "id": "r",
+        "title": "r",
+        "when": {"days": 200, "after": "closed"},
+        "steps": [step],
+        **states,
+    })
+    ledger = Ledger()
+    ledger.hear(row, closed_at, watch)
+    ledger.hear(replace(row, updated_at=NOON + DAY), watch=replace(watch, heard_to=NOON))
+    assert len(ledger.fired) == 1
+    assert ledger.known is not None
+    assert (BEFORE_WATCH in ledger.known.facts) is before, "an edit does not change that"
+    assert rule.selects(ledger.known) is not before
+    ledger.hear(replace(row, state="OPEN", updated_at=NOON + 2 * DAY), watch=watch)
+    ledger.hear(replace(row, updated_at=NOON + 3 * DAY), watch=watch)
+    assert rule.selects(ledger.known), "closed again, it counts"
+
+
+def test_an_old_completion_says_when_it_was() -> None:
+    ledger = Ledger()
+    ledger.hear(Row(state="COMPLETED", kind="project", closed_on=OLD))
     [project] = ledger.fired
-    assert project.anchors["closed"].date() == old, "it says when it was closed, so it is long past"
+    assert project.anchors["closed"].date() == OLD, "so it is long past"
+
+
+def test_an_umlaut_is_the_same_however_it_was_typed() -> None:
+    assert plain(" S\u00fcd  West") == plain("SU\u0308D west")
 
 
 @pytest.mark.parametrize("corrected", [None, NOON.date() + timedelta(days=2), NOON.date() - timedelta(days=2)])

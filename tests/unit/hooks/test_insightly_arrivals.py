@@ -10,6 +10,7 @@ import pytest
 import time_machine
 
 from handoff.errors import Transient
+from hooks.protocols.answers import Denied
 from hooks.protocols.insightly import InsightlyProtocol
 from hooks.protocols.insightly_arrivals import (
     Arrival,
@@ -238,3 +239,22 @@ def test_what_cannot_be_read_is_told_and_no_obstacle() -> None:
     sight, _ = seen(waiting(), page({**row(30), "OPPORTUNITY_STATE": None}, row(31)), told(("WON", NOON)))
     assert sight.problems == ("opportunity 30: OPPORTUNITY_STATE is missing",)
     assert [arrival.record for arrival in sight.arrivals] == ["opportunity/31"]
+
+
+@pytest.mark.parametrize(
+    "history_of_31",
+    [answer({"Message": "no"}, 403), answer([{"FOR_OPPORTUNITY_STATE": "WON"}])],
+    ids=["403", "no date"],
+)
+def test_a_history_that_cannot_be_read_hides_no_other_arrival(history_of_31: Response) -> None:
+    lookout = waiting()
+    sight, asked = seen(lookout, page(row(31), row(32)), history_of_31, told(("WON", NOON)))
+    assert asked == ["/Search", "/31/StateHistory", "/32/StateHistory"]
+    assert [arrival.record for arrival in sight.arrivals] == ["opportunity/32"]
+    [problem] = sight.problems
+    assert problem.startswith("opportunity/31: insightly_default: read state history")
+
+
+def test_the_one_record_that_is_waited_for_has_to_be_readable() -> None:
+    with pytest.raises(Denied):
+        seen(waiting(record_id=31), answer(row()), answer({"Message": "no"}, 403))

@@ -113,7 +113,13 @@ def test_a_404_that_is_not_insightlys_does_not_say_that_a_record_is_gone():
 @pytest.mark.parametrize("document", [{"Name": "Err", "Message": "no"}, {"Message": 7}, [], "x"])
 def test_refusals_of_every_form(document):
     with pytest.raises(Refused, match="Err: no" if "Name" in document else "unknown form"):
-        Script(answer(document, 400)).run(CALLS.tags("contact", 55))
+        Script(answer(document, 400)).run(CALLS.add_tag("contact", 55, "x"))
+
+
+def test_what_is_said_of_a_reading_may_name_anybody_and_is_not_repeated():
+    with pytest.raises(Refused) as refusal:
+        Script(answer({"Message": "Eva Muster is not yours"}, 403)).run(CALLS.record("opportunity", 31))
+    assert refusal.value.words == "HTTP 403: Insightly's words are not repeated"
 
 
 @pytest.mark.parametrize("broken", [answer(None, 500), answer(None, 502, body=b"<html>"), answer(None, 302)])
