@@ -14,14 +14,29 @@ class LastPoll:
 
     :param polled_at: aware; ``None`` when the account was never polled.
     :param heeded: the last poke (see :func:`handoff.ledger.cursors.poked`) that came before that poll.
+    :param resume_at: aware; that poll met a day whose requests were used up, and before this there is no other.
     """
 
     polled_at: datetime | None = None
     heeded: str = ""
+    resume_at: datetime | None = None
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Read it from an account's cursor: a JSON object with ``polled_at`` (ISO 8601 or null) and ``heeded``."""
+        """Read it from an account's cursor: a JSON object with ``polled_at``, ``heeded`` and perhaps ``resume_at``.
+
+        Moments are ISO 8601 or null. Anything else, as Webinaris' cursors once were, tells nothing of a poll.
+        """
         data = json.loads(text) if text else {}
-        polled_at = data.get("polled_at")
-        return cls(datetime.fromisoformat(polled_at) if polled_at else None, data.get("heeded", ""))
+        if not isinstance(data, dict):
+            return cls()
+        return cls(_moment(data.get("polled_at")), data.get("heeded", ""), _moment(data.get("resume_at")))
+
+
+def resting(text: str, resume_at: datetime) -> str:
+    """Return an account's cursor with the moment before which it is not polled; the next poll writes it without."""
+    return json.dumps({**json.loads(text), "resume_at": resume_at.isoformat()})
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import BaseAsyncOperator, Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.answer import ACCOUNT
@@ -23,7 +22,7 @@ from hooks.callexa_cursor import AnswersCursor
 from hooks.ledger import LedgerHook
 from hooks.protocols.callexa_assumed import Answers
 from hooks.source_rules import callexa_surveys, rules_of
-from operators.work import open_engine
+from operators.polling import poll_once
 
 OF_THE_ACCOUNT = WrongCredentials, RateLimited
 """Errors after which no other survey of the account can be read either."""
@@ -36,7 +35,7 @@ class RecordAnswersOperator(BaseAsyncOperator):
 
     :param callexa_conn_id: the account.
     :returns: counts only: surveys read, answers by what became of them (see :func:`hooks.callexa_answers.take`), and
-        those that cannot be read.
+        those that cannot be read; of a day that is used up what :func:`operators.polling.poll_once` says.
     """
 
     template_fields: Sequence[str] = ("callexa_conn_id", "ledger_conn_id")
@@ -51,29 +50,28 @@ class RecordAnswersOperator(BaseAsyncOperator):
         super().__init__(**kwargs)
         self.callexa_conn_id, self.ledger_conn_id = callexa_conn_id, ledger_conn_id
 
-    async def aexecute(self, context: Context) -> dict[str, int]:
+    async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read and record survey by survey, and move the cursor of each.
 
         :raises SourceError: some surveys cannot be read now. :raises TargetError: the account cannot.
         """
+        return await poll_once(self.ledger_conn_id, SOURCE, self.callexa_conn_id, self._poll)
+
+    async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
         conn_id = self.callexa_conn_id
-        connection = await connection_of(conn_id)
-        async with (
-            open_engine(self.ledger_conn_id) as engine,
-            CallexaClient.from_connection(conn_id, connection) as client,
-        ):
+        async with CallexaClient.from_connection(conn_id, await connection_of(conn_id)) as client:
             began = datetime.now(UTC)
             async with engine.connect() as ledger:
                 heeded = await cursors.poked(ledger, SOURCE, conn_id)
                 cursor = AnswersCursor.parse(await cursors.read(ledger, SOURCE, conn_id))
             try:
-                return await self._poll(engine, client, cursor)
+                return await self._read(engine, client, cursor)
             finally:
                 # Whatever it brought: an account that does not answer is not asked without a pause.
                 cursor.polled_at, cursor.heeded = began, heeded
                 await self._keep(engine, cursor)
 
-    async def _poll(self, engine: AsyncEngine, client: CallexaClient, cursor: AnswersCursor) -> dict[str, int]:
+    async def _read(self, engine: AsyncEngine, client: CallexaClient, cursor: AnswersCursor) -> dict[str, Any]:
         names = sorted(callexa_surveys().get(self.callexa_conn_id, ()))
         rules = rules_of(ANSWERS, ACCOUNT)
         surveys, unread = await self._surveys(client, names)

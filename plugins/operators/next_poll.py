@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from airflow.sdk import BaseAsyncOperator
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import BaseAsyncOperator, Context
 
-from handoff.ledger import cursors
-from hooks import callexa, etermin, insightly
+from handoff.ledger import cursors, poll_plans
+from handoff.ledger.poll_plans import PollPlan
+from hooks import callexa, etermin, insightly, webinaris
 from hooks.account import Account, ConnectionValues
 from hooks.accounts import connection_of
 from hooks.last_poll import LastPoll
@@ -18,10 +18,13 @@ from hooks.metered import pace_of
 from operators.work import open_engine
 
 POLL_MINUTES = 60.0
+LEAST_APART_SECONDS = 5.0
+"""However many webhooks come: each poll sees what all of them told of."""
 ACCOUNTS: dict[str, Callable[[str, ConnectionValues], Account]] = {
     "insightly": insightly.account_of,
     "callexa": callexa.account_of,
     "etermin": etermin.account_of,
+    "webinaris": webinaris.account_of,
 }
 """The polled sources."""
 
@@ -30,14 +33,19 @@ class NextPollOperator(BaseAsyncOperator):
     """Returns when an account is to be polled again.
 
     That is so many minutes after the last poll as the connection says (``poll_minutes``, at least 1; default 60, of
-    eTermin 5), or later when the day's requests would not last; at once when it was never polled.
+    eTermin 5), or later when the day's requests would not last, or when none is left today; at once when it was never
+    polled.
 
-    :param source: ``insightly``, ``callexa`` or ``etermin``. :param account: Airflow connection of the source account.
+    :param source: one of :data:`ACCOUNTS`. :param account: Airflow connection of the source account.
     :param requests: how many requests a poll takes.
-    :returns: the arguments ``at`` (unix seconds) and ``seen`` of a :class:`sensors.next_poll.NextPollSensor`.
+    :returns: the plan of a :class:`sensors.next_poll.NextPollSensor`, in unix seconds: ``at``, ``seen``, and
+        ``not_before``, the moment before which news does not hasten the poll; and ``pace``, how many seconds polls
+        have to be apart for the day's requests to last (0 without a limit).
     """
 
     template_fields: Sequence[str] = ("source", "account", "ledger_conn_id")
+    minutes: ClassVar[float] = POLL_MINUTES
+    """Minutes between two polls of an account whose connection names none."""
 
     def __init__(
         self,
@@ -54,9 +62,24 @@ class NextPollOperator(BaseAsyncOperator):
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read the cursor and the connection. :raises WrongCredentials: the connection cannot be used."""
         account = ACCOUNTS[self.source](self.account, await connection_of(self.account))
-        minutes = account.number("poll_minutes", POLL_MINUTES, 1)
-        pace = pace_of(account.limits.quota) * self.requests
-        async with open_engine(self.ledger_conn_id, connections=1) as engine, engine.connect() as ledger:
-            last = LastPoll.parse(await cursors.read(ledger, self.source, self.account))
-        at = last.polled_at.timestamp() + max(minutes * 60, pace) if last.polled_at else 0.0
-        return {"at": at, "seen": last.heeded}
+        every, quota = 60 * account.number("poll_minutes", self.minutes, 1), account.limits.quota
+        pace = pace_of(quota) * self.requests
+        async with open_engine(self.ledger_conn_id, connections=1) as engine, engine.begin() as ledger:
+            text = await cursors.read(ledger, self.source, self.account)
+            plan = {"pace": pace, **_moments(LastPoll.parse(text), every, pace)}
+            kept = PollPlan(plan["at"], pace, quota.per_day if quota else None, account.polling)
+            await poll_plans.keep(ledger, self.source, self.account, kept)
+        return plan | self.more(text)
+
+    def more(self, cursor: str | None) -> dict[str, Any]:
+        """Return what else a source's own sensor wants to know."""
+        return {}
+
+
+def _moments(last: LastPoll, every: float, pace: float) -> dict[str, Any]:
+    """Return when to poll next and from when on news hastens that, each so many seconds after the last poll."""
+    if last.polled_at is None:
+        return {"at": 0.0, "not_before": 0.0, "seen": last.heeded}
+    polled, resume = last.polled_at.timestamp(), last.resume_at.timestamp() if last.resume_at else 0.0
+    at = max(polled + max(every, pace), resume)
+    return {"at": at, "not_before": max(polled + max(LEAST_APART_SECONDS, pace), resume), "seen": last.heeded}

@@ -9,8 +9,8 @@ from airflow.sdk import DAG
 from hooks.source_rules import accounts_of
 from hooks.webinaris import WebinarisHook
 from operators.watch_dag import watch_dag
-from operators.webinaris import SOURCE, RecordWebinarsOperator, WebinarisCursorOperator
-from sensors.webinaris import WebinarChangedSensor
+from operators.webinaris import SOURCE, NextWebinarPollOperator, RecordWebinarsOperator
+from sensors.webinaris_watch import WebinarWatchSensor
 
 POLL_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 300.0
@@ -20,6 +20,7 @@ DOC = """
 Watches the Webinaris account `{account}`: every change of a webinar date is recorded in the ledger,
 and the batches of all rules that wait for it follow it. Each run waits for one change; the next
 run starts at once. A run that is lost loses nothing: the cursor moves only when events are recorded.
+Where the connection limits the requests of a day (`requests_per_day`), the account is polled as often as they last for.
 """
 
 
@@ -32,13 +33,13 @@ def build_watch_dag(account: str) -> DAG:
     """Return the DAG that watches one account."""
     description = "Waits for the next change of a webinar date and records it"
     with watch_dag(WebinarisHook, account, description=description, doc=DOC.format(account=account)) as dag:
-        cursor = WebinarisCursorOperator(task_id="cursor", webinaris_conn_id=account)
-        changed = WebinarChangedSensor(
+        plan = NextWebinarPollOperator(task_id="next_poll", source=SOURCE, account=account)
+        changed = WebinarWatchSensor(
             task_id="wait_for_change",
             webinaris_conn_id=account,
-            since="{{ ti.xcom_pull(task_ids='cursor') }}",
+            plan=plan.output,
             poll_interval=POLL_SECONDS,
             at_most=LONGEST_WAIT_SECONDS,
         )
-        cursor >> changed >> RecordWebinarsOperator(task_id="record", webinaris_conn_id=account)
+        plan >> changed >> RecordWebinarsOperator(task_id="record", webinaris_conn_id=account)
     return dag

@@ -1,13 +1,14 @@
-"""Webinaris' dates into the ledger: read the cursor, record what changed."""
+"""Webinaris' dates into the ledger: when to look, how far was read, and recording what changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, ClassVar
 
-from airflow.sdk import BaseAsyncOperator
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import BaseAsyncOperator, Context
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import cursors
 from handoff.planner import plan_new_rules, record
@@ -15,15 +16,33 @@ from hooks.accounts import connection_of
 from hooks.ledger import LedgerHook
 from hooks.source_rules import rules_of
 from hooks.webinaris import WebinarisClient, WebinarisHook
-from operators.work import open_engine
+from hooks.webinaris_cursor import DatesCursor
+from operators.next_poll import NextPollOperator
+from operators.polling import poll_once
 
 SOURCE = "webinaris"
 
 
-class WebinarisCursorOperator(BaseAsyncOperator):
-    """Returns how far the account's dates have been recorded: unix seconds of the source's clock.
+class NextWebinarPollOperator(NextPollOperator):
+    """Returns when an account is to be polled again where its requests are limited, and how far it has been recorded.
+
+    :returns: see :class:`~operators.next_poll.NextPollOperator`; and ``since``, unix seconds of the source's clock.
+    """
+
+    minutes: ClassVar[float] = 0.5
+    """A run of the watch for every poll: more often than so it would only keep Airflow busy."""
+
+    def more(self, cursor: str | None) -> dict[str, Any]:
+        """Return how far the dates have been recorded; 0 when nothing was ever recorded."""
+        return {"since": DatesCursor.parse(cursor).since}
+
+
+class RecordWebinarsOperator(BaseAsyncOperator):
+    """Records the dates that changed since the cursor, and lets new rules wait for known dates.
 
     :param webinaris_conn_id: the source account.
+    :returns: counts only: events, repeated, new, moved and cancelled batches; of a day that is used up what
+        :func:`operators.polling.poll_once` says.
     """
 
     template_fields: Sequence[str] = ("webinaris_conn_id", "ledger_conn_id")
@@ -38,33 +57,27 @@ class WebinarisCursorOperator(BaseAsyncOperator):
         super().__init__(**kwargs)
         self.webinaris_conn_id, self.ledger_conn_id = webinaris_conn_id, ledger_conn_id
 
-    async def aexecute(self, context: Context) -> float:
-        """Read the cursor; 0 when nothing was ever recorded."""
-        async with open_engine(self.ledger_conn_id) as engine, engine.connect() as connection:
-            return float(await cursors.read(connection, SOURCE, self.webinaris_conn_id) or 0.0)
-
-
-class RecordWebinarsOperator(WebinarisCursorOperator):
-    """Records the dates that changed since the cursor, and lets new rules wait for known dates.
-
-    :returns: counts only: events, repeated, new, moved and cancelled batches.
-    """
-
-    async def aexecute(self, context: Context) -> dict[str, int]:  # type: ignore[override]
+    async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read, record, and move the cursor."""
+        return await poll_once(self.ledger_conn_id, SOURCE, self.webinaris_conn_id, self._poll)
+
+    async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
         account = self.webinaris_conn_id
-        async with open_engine(self.ledger_conn_id) as engine:
-            async with engine.connect() as connection:
-                since = await cursors.read(connection, SOURCE, account)
+        async with engine.connect() as connection:
+            cursor = DatesCursor.parse(await cursors.read(connection, SOURCE, account))
+        # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
+        cursor.polled_at = datetime.now(UTC)
+        try:
             async with WebinarisClient.from_connection(account, await connection_of(account)) as client:
-                dates = await client.dates(updated_since=float(since) if since else None)
+                dates = await client.dates(updated_since=cursor.since or None)
             for problem in dates.problems:
                 self.log.error("%s: a date cannot be recorded: %s", account, problem)
             rules = rules_of(SOURCE, account)
             planned = await record(engine, dates.occasions, rules)
             planned.new += (await plan_new_rules(engine, SOURCE, account, rules)).new
-            if dates.cursor:
-                async with engine.begin() as connection:
-                    await cursors.write(connection, SOURCE, account, repr(dates.cursor))
+            cursor.since = dates.cursor or cursor.since
+        finally:
+            async with engine.begin() as connection:
+                await cursors.write(connection, SOURCE, account, cursor.text())
         self.log.info("recorded %s", planned)
         return asdict(planned)

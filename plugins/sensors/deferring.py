@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,14 +11,15 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from handoff.errors import HandoffError, RateLimited, Transient
-from triggers.polling import PollingTrigger, error_event
+from triggers.polling import PollingTrigger
 
 
 class DeferringSensor(BaseSensorOperator):
     """Looks once, then waits in the triggerer.
 
-    :param poll_interval: seconds between two reads of the source.
+    Each look, the first one too, is one of the trigger's: spaced and counted with all that the account does.
+
+    :param poll_interval: seconds between two reads of the source, at least :attr:`least_poll_seconds`.
     :param timeout: how long to wait at most; Airflow's own default would end a wait after seven days.
     """
 
@@ -26,14 +28,14 @@ class DeferringSensor(BaseSensorOperator):
     """The source's name, for messages."""
     for_good: ClassVar[frozenset[str]] = frozenset({"WrongCredentials", "AirflowNotFoundException"})
     """Errors that repeating the task cannot cure."""
+    least_poll_seconds: ClassVar[float] = 1.0
 
     def __init__(self, *, poll_interval: float, timeout: timedelta | float = timedelta(days=30), **kwargs: Any) -> None:
         super().__init__(timeout=timeout, **kwargs)
+        least = self.least_poll_seconds
+        if poll_interval < least:
+            raise ValueError(f"poll_interval must be at least {least:.0f} seconds, not {poll_interval:g}")
         self.poll_interval = poll_interval
-
-    @abstractmethod
-    def look(self, context: Context) -> dict[str, Any] | None:
-        """Read once and return the event, or ``None`` to wait on."""
 
     @abstractmethod
     def trigger(self, context: Context) -> PollingTrigger:
@@ -41,18 +43,10 @@ class DeferringSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return at once when there is nothing to wait for, else defer."""
-        try:
-            event = self.look(context)
-        except (Transient, RateLimited):
-            event = None  # the trigger is patient with a source that cannot be read just now
-        except HandoffError as error:
-            event = error_event(error)
+        trigger = self.trigger(context)
+        event = asyncio.run(trigger.first_look())
         if event is None:
-            self.defer(
-                trigger=self.trigger(context),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout),
-            )
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout))
         return self.execute_complete(context, event)
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from triggers.next_poll import NextPollTrigger
 
 
 class NextPollSensor(BaseSensorOperator):
-    """Waits in the triggerer, without a request to the source; a webhook's news ends the wait at once.
+    """Waits in the triggerer, without a request to the source; a webhook's news ends the wait early.
 
     :param source: e.g. ``insightly``. :param account: Airflow connection of the source account.
-    :param plan: mapping, or a template of one, with ``at`` (unix seconds) and ``seen`` (the last heeded poke).
+    :param plan: mapping, or a template of one, see :class:`operators.next_poll.NextPollOperator`.
     """
 
     template_fields: Sequence[str] = ("source", "account", "plan", "ledger_conn_id")
@@ -38,10 +38,10 @@ class NextPollSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> None:
         """Defer until then; return at once when that has passed."""
-        at = float(self.plan["at"])
-        if at <= time.time():
+        if self.plan["at"] <= time.time():
             return
-        trigger = NextPollTrigger(self.source, self.account, self.ledger_conn_id, at, str(self.plan["seen"]))
+        moments = {name: self.plan[name] for name in ("at", "seen", "not_before")}
+        trigger = NextPollTrigger(self.source, self.account, self.ledger_conn_id, **moments)
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=self.timeout))
 
     def execute_complete(self, context: Context, event: Any = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 from airflow.sdk import Context
@@ -11,14 +10,14 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from hooks.webinaris import WebinarisHook
 from sensors.deferring import DeferringSensor, run_start
-from triggers.webinaris import Anchor, Moment, WebinarChangedTrigger, WebinarMomentTrigger, change
+from triggers.webinaris import Anchor, WebinarChangedTrigger, WebinarMomentTrigger
 
 
 class WebinarisSensor(DeferringSensor):
     """Looks once, then waits in the triggerer (see :class:`~sensors.deferring.DeferringSensor`).
 
     :param webinaris_conn_id: Airflow connection of type ``webinaris``.
-    :param poll_interval: seconds between two reads of the source.
+    :param poll_interval: seconds between two reads of the source, at least 1.
     """
 
     template_fields: Sequence[str] = ("webinaris_conn_id",)
@@ -34,11 +33,6 @@ class WebinarisSensor(DeferringSensor):
     ) -> None:
         super().__init__(poll_interval=poll_interval, **kwargs)
         self.webinaris_conn_id = webinaris_conn_id
-
-    @property
-    def hook(self) -> WebinarisHook:
-        """The account."""
-        return WebinarisHook(self.webinaris_conn_id)
 
 
 class WebinarMomentSensor(WebinarisSensor):
@@ -71,11 +65,6 @@ class WebinarMomentSensor(WebinarisSensor):
         if cancelled not in ("fail", "skip"):
             raise ValueError(f"cancelled must be 'fail' or 'skip', not {cancelled!r}")
         self.cancelled = cancelled
-
-    def look(self, context: Context) -> dict[str, Any] | None:
-        """Read the dates; the event is there when the moment has passed or the date is cancelled."""
-        moment = Moment(self.anchor, self.webinar_id, self.date_id, self.minutes_after, run_start(context).timestamp())
-        return moment.event(self.hook.dates(webinar_id=self.webinar_id), datetime.now(UTC))
 
     def trigger(self, context: Context) -> WebinarMomentTrigger:
         """Return the trigger that waits for the moment."""
@@ -121,15 +110,11 @@ class WebinarChangedSensor(WebinarisSensor):
     :param at_most: seconds after which the wait ends without a change (``changed`` is 0), ``None`` for never.
     """
 
-    template_fields = ("webinaris_conn_id", "since")
+    template_fields: Sequence[str] = ("webinaris_conn_id", "since")
 
     def __init__(self, *, since: float | str = 0.0, at_most: float | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.since, self.at_most = since, at_most
-
-    def look(self, context: Context) -> dict[str, Any] | None:
-        """Read what changed since the cursor."""
-        return change(self.hook.dates(updated_since=self._cursor()), self._cursor())
 
     def trigger(self, context: Context) -> WebinarChangedTrigger:
         """Return the trigger that waits for a change."""

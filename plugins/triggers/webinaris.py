@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from airflow.sdk import Connection
-
 from handoff.occasion import Occasion
+from hooks.accounts import connection_of
 from hooks.protocols.webinaris_assumed import DateList, UnknownDate
 from hooks.webinaris import WebinarisClient
 from triggers.polling import PollingTrigger
@@ -70,19 +69,20 @@ class Moment:
 class WebinarisTrigger(PollingTrigger):
     """Reads the dates again and again until they hold an event (see :class:`~triggers.polling.PollingTrigger`)."""
 
-    def __init__(self, webinaris_conn_id: str, poll_interval: float) -> None:
-        super().__init__(poll_interval)
+    def __init__(self, webinaris_conn_id: str, poll_interval: float, not_before: float = 0.0) -> None:
+        super().__init__(poll_interval, not_before)
         self.webinaris_conn_id = webinaris_conn_id
 
     @abstractmethod
-    async def look(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
-        """Read once. Returns the event, or ``None``, and the seconds until the next read."""
+    async def read(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
+        """Read once; see :meth:`look`."""
 
-    async def wait(self) -> dict[str, Any]:
-        """Return the event once it is there."""
-        connection = await Connection.async_get(self.webinaris_conn_id)
+    async def look(self) -> tuple[dict[str, Any] | None, float]:
+        """Read once; nothing stays open until the next read, and a key that is replaced meanwhile is taken up."""
+        connection = await connection_of(self.webinaris_conn_id)
         async with WebinarisClient.from_connection(self.webinaris_conn_id, connection) as client:
-            return await self.poll(lambda: self.look(client), client.pace_seconds)
+            self.pace_seconds = client.pace_seconds
+            return await self.read(client)
 
 
 class WebinarMomentTrigger(WebinarisTrigger):
@@ -101,16 +101,16 @@ class WebinarMomentTrigger(WebinarisTrigger):
         minutes_after: float = 0.0,
         since: float = 0.0,
         poll_interval: float = 30.0,
+        not_before: float = 0.0,
     ) -> None:
-        super().__init__(webinaris_conn_id, poll_interval)
+        super().__init__(webinaris_conn_id, poll_interval, not_before)
         self.moment = Moment(anchor, webinar_id, date_id, minutes_after, since)
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments to build this trigger again."""
-        account = {"webinaris_conn_id": self.webinaris_conn_id, "poll_interval": self.poll_interval}
-        return account | asdict(self.moment)
+        """Return account and moment."""
+        return {"webinaris_conn_id": self.webinaris_conn_id, **asdict(self.moment)}
 
-    async def look(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
+    async def read(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
         """Read the dates; the next read is at the next moment or after the poll interval, whatever is first."""
         dates = await client.dates(webinar_id=self.moment.webinar_id)
         now = datetime.now(UTC)
@@ -126,22 +126,22 @@ class WebinarChangedTrigger(WebinarisTrigger):
     """
 
     def __init__(
-        self, webinaris_conn_id: str, since: float, poll_interval: float, at_most: float | None = None
+        self,
+        webinaris_conn_id: str,
+        since: float,
+        poll_interval: float,
+        at_most: float | None = None,
+        not_before: float = 0.0,
     ) -> None:
-        super().__init__(webinaris_conn_id, poll_interval)
+        super().__init__(webinaris_conn_id, poll_interval, not_before)
         self.since, self.at_most = since, at_most
         self._began = time.monotonic()
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments to build this trigger again."""
-        return {
-            "webinaris_conn_id": self.webinaris_conn_id,
-            "since": self.since,
-            "poll_interval": self.poll_interval,
-            "at_most": self.at_most,
-        }
+        """Return account, cursor and the longest wait."""
+        return {"webinaris_conn_id": self.webinaris_conn_id, "since": self.since, "at_most": self.at_most}
 
-    async def look(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
+    async def read(self, client: WebinarisClient) -> tuple[dict[str, Any] | None, float]:
         """Read what changed since the cursor."""
         event = change(await client.dates(updated_since=self.since), self.since)
         if event is None and self.at_most is not None and time.monotonic() - self._began >= self.at_most:

@@ -318,7 +318,9 @@ async def test_the_next_poll_is_an_hour_later_or_as_the_connection_says(crm: Crm
         poked = await cursors.poked(connection, SOURCE, CONN)
     await poll()
     now = datetime.now(UTC).timestamp()
-    assert await next_poll() == {"at": pytest.approx(now + 3600, abs=30), "seen": poked}
+    assert await next_poll() == {
+        "at": pytest.approx(now + 3600, abs=30), "seen": poked, "not_before": pytest.approx(now + 5, abs=30), "pace": 0
+    }  # fmt: skip
     crm.extra["poll_minutes"] = 1
     assert (await next_poll())["at"] == pytest.approx(now + 60, abs=30)
     crm.extra["requests_per_day"] = 100

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, TaskDeferred
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.errors import LedgerError
 from handoff.ledger import cursors
 from handoff.ledger.connect import open_ledger_async
 from hooks.ledger import LedgerHook
@@ -29,8 +31,9 @@ def here(ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(next_poll, "LOOK_SECONDS", 0.02)
 
 
-def trigger(ahead: float, seen: str = "") -> NextPollTrigger:
-    return NextPollTrigger(SOURCE, ACCOUNT, "handoff_ledger", time.time() + ahead, seen)
+def trigger(ahead: float, seen: str = "", pokes_after: float = 0.0) -> NextPollTrigger:
+    now = time.time()
+    return NextPollTrigger(SOURCE, ACCOUNT, "handoff_ledger", now + ahead, seen, now + pokes_after)
 
 
 async def fired(waiting: NextPollTrigger) -> Any:
@@ -56,6 +59,42 @@ async def test_a_poke_ends_the_wait_and_one_that_was_heeded_does_not(ledger: Asy
     assert await fired(trigger(3600, "")) == [{"status": "poked"}], "one that came meanwhile is not lost"
 
 
+async def test_news_does_not_hasten_a_poll_more_than_the_pace_allows(ledger: AsyncEngine) -> None:
+    async with ledger.begin() as connection:
+        await cursors.poke(connection, SOURCE, ACCOUNT)
+    waiting = trigger(3600, pokes_after=0.5)
+    again = NextPollTrigger(**waiting.serialize()[1])
+    assert await fired(again) == [{"status": "poked"}]
+    assert time.time() >= waiting.not_before
+
+
+async def test_a_ledger_that_is_lost_for_a_moment_does_not_end_the_watch(
+    ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, failures = LedgerHook.open, [OperationalError("SELECT", {}, Exception()), OSError(), LedgerError("gone")]
+
+    async def unsteady(ledger_conn_id: str, *, connections: int = 4) -> AsyncEngine:
+        if failures:
+            raise failures.pop()
+        return await opened(ledger_conn_id, connections=connections)
+
+    monkeypatch.setattr(LedgerHook, "open", unsteady)
+    monkeypatch.setattr(next_poll, "RECONNECT_SECONDS", 0.01)
+    async with ledger.begin() as connection:
+        await cursors.poke(connection, SOURCE, ACCOUNT)
+    assert await fired(trigger(3600)) == [{"status": "poked"}]
+    assert failures == []
+
+
+async def test_without_a_ledger_it_fires_when_the_time_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(ledger_conn_id: str, *, connections: int = 4) -> AsyncEngine:
+        raise LedgerError("gone")
+
+    monkeypatch.setattr(LedgerHook, "open", gone)
+    monkeypatch.setattr(next_poll, "RECONNECT_SECONDS", 0.01)
+    assert await fired(trigger(0.2)) == [{"status": "due"}]
+
+
 async def test_another_account_s_news_is_not_meant(ledger: AsyncEngine) -> None:
     async with ledger.begin() as connection:
         await cursors.poke(connection, SOURCE, "insightly_second")
@@ -63,7 +102,9 @@ async def test_another_account_s_news_is_not_meant(ledger: AsyncEngine) -> None:
 
 
 def sensor(at: float) -> NextPollSensor:
-    return NextPollSensor(task_id="wait", source=SOURCE, account=ACCOUNT, plan={"at": at, "seen": "7"})
+    return NextPollSensor(
+        task_id="wait", source=SOURCE, account=ACCOUNT, plan={"at": at, "seen": "7", "not_before": 8.5, "pace": 0.0}
+    )
 
 
 def test_the_sensor_waits_in_the_triggerer_only_for_what_is_to_come() -> None:
@@ -75,6 +116,7 @@ def test_the_sensor_waits_in_the_triggerer_only_for_what_is_to_come() -> None:
     path, arguments = deferred.value.trigger.serialize()
     assert path == "triggers.next_poll.NextPollTrigger"
     assert (arguments["at"], arguments["seen"], arguments["account"]) == (at, "7", ACCOUNT)
+    assert arguments["not_before"] == 8.5
 
 
 @pytest.mark.parametrize("event", [None, {}, {"status": "error"}])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from handoff.forecast import AccountNow
 from handoff.ledger import rule_versions
 from handoff.ledger.occasions import KnownOccasion, occasion_from_row
-from handoff.ledger.quotas import Quota
+from handoff.ledger.poll_plans import PollPlan
+from handoff.ledger.quotas import Purpose, Quota
 from handoff.rule import Rule
+from handoff.steps import STEPS, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,29 @@ class Ahead:
     read_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class AccountToday:
+    """What an account allows, and what was used of its day so far.
+
+    :param rate: requests a second, ``None`` without a limit. :param quota: the day's plan, ``None`` without a limit.
+    :param used: requests of today, by what they were for. :param bulk_from: see :class:`handoff.forecast.AccountNow`.
+    :param polls: how it is polled, ``None`` when it is not.
+    """
+
+    account: str
+    rate: float | None
+    quota: Quota | None
+    bulk_from: int | None
+    used: dict[Purpose, int]
+    polls: PollPlan | None
+
+    @property
+    def now(self) -> AccountNow:
+        """What it allows to write."""
+        per_day = self.quota.most("writes") if self.quota else None
+        return AccountNow(self.rate, per_day, self.used["writes"], self.bulk_from)
+
+
 BATCHES = text("""
     SELECT batch.id AS batch_id, batch.rule_id, batch.rule_version, batch.due_at, batch.starts_at, list.contacts,
         list.read_at, occasion.*
@@ -46,15 +71,25 @@ BATCHES = text("""
     ORDER BY batch.due_at, batch.id
 """)
 ACCOUNTS = text("""
-    SELECT bucket.account, bucket.rate, bucket.per_day, bucket.bulk_from, COALESCE(day_use.used, 0) AS used
+    SELECT bucket.account, bucket.rate, bucket.per_day, bucket.bulk_from, plan.value AS plan,
+        CAST(COALESCE(sum(used) FILTER (WHERE purpose = 'writes'), 0) AS bigint) AS writes,
+        CAST(COALESCE(sum(used) FILTER (WHERE purpose = 'polling'), 0) AS bigint) AS polling,
+        CAST(COALESCE(sum(used) FILTER (WHERE purpose = 'reserve'), 0) AS bigint) AS reserve
     FROM handoff.buckets AS bucket
-    LEFT JOIN handoff.day_uses AS day_use ON day_use.account = bucket.account AND day_use.purpose = 'writes'
+    LEFT JOIN handoff.cursors AS plan ON plan.account = bucket.account AND plan.source LIKE '%.plan'
+    LEFT JOIN handoff.day_uses AS day_use ON day_use.account = bucket.account
         AND day_use.day = CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date)
+    GROUP BY bucket.account, bucket.rate, bucket.per_day, bucket.bulk_from, plan.value
     ORDER BY bucket.account
 """)
 OPEN = text("""
-    SELECT account, count(*) AS effects FROM handoff.effects
-    WHERE state IN ('planned', 'sending', 'unknown') GROUP BY account ORDER BY account
+    -- What a person has to let go on first takes nothing from those who come now.
+    SELECT effect.account, effect.step, count(*) AS effects
+    FROM handoff.effects AS effect JOIN handoff.lanes AS lane ON lane.id = effect.lane_id
+    WHERE effect.state IN ('planned', 'sending', 'unknown') AND lane.held IS NULL
+      AND COALESCE(lane.rests, '') NOT LIKE 'paused:%'
+      AND NOT EXISTS (SELECT FROM handoff.freezes WHERE scope IN ('all', lane.rests, 'account:' || effect.account))
+    GROUP BY effect.account, effect.step ORDER BY effect.account, effect.step
 """)
 
 
@@ -81,20 +116,21 @@ async def waiting(connection: AsyncConnection, within: timedelta) -> list[Ahead]
     return found
 
 
-async def accounts(connection: AsyncConnection) -> dict[str, AccountNow]:
-    """Return what every account allows that was opened at least once."""
-    return {
-        row.account: AccountNow(
-            rate=row.rate,
-            per_day=None if row.per_day is None else Quota(row.per_day).most("writes"),
-            used=row.used,
-            bulk_from=row.bulk_from,
-        )
-        for row in (await connection.execute(ACCOUNTS)).all()
-    }
+async def accounts(connection: AsyncConnection) -> list[AccountToday]:
+    """Return every account that was opened at least once, by name."""
+    found = []
+    for row in (await connection.execute(ACCOUNTS)).all():
+        polls = PollPlan.parse(row.plan) if row.plan else None
+        per_day = polls.per_day if polls else row.per_day
+        quota = Quota(per_day, polling=polls.polling if polls else 0.0) if per_day else None
+        used: dict[Purpose, int] = {"writes": row.writes, "polling": row.polling, "reserve": row.reserve}
+        found.append(AccountToday(row.account, row.rate, quota, row.bulk_from, used, polls))
+    return found
 
 
-async def open_effects(connection: AsyncConnection) -> dict[str, int]:
-    """Return how many effects are still to go out, by account."""
-    rows: Sequence[tuple[str, int]] = [tuple(row) for row in (await connection.execute(OPEN)).all()]
-    return dict(rows)
+async def open_requests(connection: AsyncConnection) -> dict[str, int]:
+    """Return how many requests the effects take that are still to go out by themselves, by account."""
+    requests = Counter[str]()
+    for row in (await connection.execute(OPEN)).all():
+        requests[row.account] += row.effects * STEPS.get(row.step, Step).requests
+    return dict(requests)

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from handoff.errors import SourceError, WrongCredentials
 from handoff.occasion import Occasion
 from handoff.registration import Presence, Registration, Roster
+from handoff.timing import known_zone
 from hooks.protocols.answers import read
 from hooks.protocols.shared import Conversation
-from hooks.protocols.webinaris_times import ZONE, known_zone, moment_of
+from hooks.protocols.webinaris_times import ZONE, moment_of
 from hooks.protocols.wire import Request
 
 PREFIX = "/api/assumed"

@@ -16,7 +16,7 @@ def moment_of(text: str, zone: str = ZONE) -> datetime:
     is taken as the first of the two; one that the clocks skip, such as 02:30 on 28.03.2027, is moved
     forward by the gap, to 03:30.
 
-    :param zone: IANA name (see :func:`known_zone`).
+    :param zone: IANA name (see :func:`handoff.timing.known_zone`).
     :raises ValueError: when the text cannot be read.
     """
     try:
@@ -24,15 +24,6 @@ def moment_of(text: str, zone: str = ZONE) -> datetime:
         return datetime.strptime(text.strip(), FORMAT).replace(tzinfo=ZoneInfo(zone), fold=0).astimezone(UTC)
     except OverflowError as error:
         raise ValueError("a time outside the calendar") from error
-
-
-def known_zone(zone: str) -> bool:
-    """Say whether a name is an IANA time zone."""
-    try:
-        ZoneInfo(zone)
-    except (LookupError, ValueError, OSError):
-        return False
-    return True
 
 
 def local_text(moment: datetime, zone: str = ZONE) -> str:

@@ -47,6 +47,7 @@ def test_a_moment_to_come_is_waited_for_in_the_triggerer(account: WebinarisAccou
     pause = deferred(sensor)
     path, arguments = pause.trigger.serialize()
     assert path == "triggers.webinaris.WebinarMomentTrigger"
+    assert time.time() < arguments.pop("not_before") <= time.time() + 5, "it is not read again at once"
     assert json.loads(json.dumps(arguments)) == {
         "webinaris_conn_id": "webinaris_default", "anchor": "end", "webinar_id": "", "date_id": "d1",
         "minutes_after": 10, "since": STARTED.timestamp(), "poll_interval": 5,
@@ -102,6 +103,14 @@ def test_other_error_events_may_be_retried() -> None:
 def test_a_wrong_option_is_named() -> None:
     with pytest.raises(ValueError, match="'ignore'"):
         WebinarFinishedSensor(task_id="wait", cancelled="ignore")  # type: ignore[arg-type]
+    for interval in (0, -1):
+        with pytest.raises(ValueError, match=f"poll_interval must be at least 1 seconds, not {interval}"):
+            WebinarFinishedSensor(task_id="wait", poll_interval=interval)
+
+
+def test_a_missing_connection_ends_the_task_and_says_what_to_do() -> None:
+    with pytest.raises(AirflowFailException, match="WrongCredentials: nowhere.*create it under Admin"):
+        WebinarFinishedSensor(task_id="wait", webinaris_conn_id="nowhere").execute(CONTEXT)
 
 
 def test_connection_and_ids_are_templates() -> None:
@@ -120,6 +129,7 @@ def test_a_change_to_come_is_waited_for(account: WebinarisAccount) -> None:
         WebinarChangedSensor(task_id="wait", since=6.5, poll_interval=2, at_most=60)
     ).trigger.serialize()
     assert path == "triggers.webinaris.WebinarChangedTrigger"
+    assert time.time() < arguments.pop("not_before") <= time.time() + 2
     assert arguments == {"webinaris_conn_id": "webinaris_default", "since": 6.5, "poll_interval": 2, "at_most": 60}
 
 

@@ -34,7 +34,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(polling, "time", SimpleNamespace(monotonic=clock.monotonic, time=clock.monotonic))
     monkeypatch.setattr(polling, "asyncio", SimpleNamespace(sleep=clock.sleep))
     return clock
 
@@ -44,15 +44,12 @@ class Scripted(PollingTrigger):
 
     def __init__(self, poll_interval: float, *met: Any, pace: float = 0.0) -> None:
         super().__init__(poll_interval)
-        self.met, self.pace, self.looks = list(met), pace, 0
+        self.met, self.pace_seconds, self.looks = list(met), pace, 0
 
     def arguments(self) -> dict[str, Any]:
         return {}
 
-    async def wait(self) -> dict[str, Any]:
-        return await self.poll(self._look, self.pace)
-
-    async def _look(self) -> tuple[dict[str, Any] | None, float]:
+    async def look(self) -> tuple[dict[str, Any] | None, float]:
         self.looks += 1
         met = self.met.pop(0) if len(self.met) > 1 else self.met[0]
         if isinstance(met, Exception):
@@ -77,6 +74,22 @@ async def test_it_looks_until_there_is_an_event(clock: Clock) -> None:
 async def test_reads_are_as_far_apart_as_the_days_requests_ask(clock: Clock) -> None:
     await event_of(Scripted(5.0, None, DROPPED, DONE, pace=90.0))
     assert clock.pauses == [90.0, 90.0]
+
+
+async def test_what_a_task_saw_is_not_read_again_at_once(clock: Clock) -> None:
+    trigger = Scripted(5.0, None, DONE, pace=90.0)
+    assert await trigger.first_look() is None
+    assert (trigger.serialize()[1]["not_before"], clock.pauses) == (90.0, [])
+    assert await event_of(trigger) == DONE
+    assert clock.pauses == [90.0]
+
+
+@pytest.mark.parametrize("passing", [DROPPED, QuotaUsedUp("acc", "read", "", 77.0)])
+async def test_what_passes_by_itself_is_left_to_the_wait(clock: Clock, passing: Exception) -> None:
+    trigger = Scripted(5.0, passing, DONE)
+    assert await trigger.first_look() is None
+    assert await event_of(trigger) == DONE
+    assert clock.pauses == [getattr(passing, "retry_after", 5.0)]
 
 
 async def test_where_polls_are_far_apart_a_failed_one_is_repeated_soon_and_then_ever_later(clock: Clock) -> None:

@@ -123,8 +123,24 @@ async def test_other_errors_are_events_at_once(account: WebinarisAccount, status
 
 async def test_a_missing_connection_is_an_error_event() -> None:
     event = await event_of(WebinarChangedTrigger("webinaris_nowhere", 0.0, 0.05))
-    assert (event["status"], event["error_type"]) == ("error", "AirflowNotFoundException")
+    assert (event["status"], event["error_type"]) == ("error", "WrongCredentials")
     assert "webinaris_nowhere" in event["message"]
+    assert "create it under Admin > Connections" in event["message"]
+
+
+async def test_a_connection_that_is_changed_is_taken_up_at_the_next_read(
+    account: WebinarisAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.dates(date(start=time.time() + 60))
+    running = asyncio.create_task(event_of(waiting_for()))
+    async with asyncio.timeout(30):
+        while len(account.asked) < 2:
+            await asyncio.sleep(0.01)
+    with serving() as other:
+        other.dates(date(start=time.time() - 7200))
+        monkeypatch.setenv("AIRFLOW_CONN_WEBINARIS_DEFAULT", other.connection())
+        assert (await running)["status"] == "success"
+        assert len(other.asked) == 1
 
 
 async def test_a_change_after_the_cursor(account: WebinarisAccount) -> None:
