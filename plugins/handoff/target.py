@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -70,8 +71,16 @@ class Target(Protocol):
         """
         ...
 
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Wait for a place among the calls that the account's connections carry at once.
+
+        It is taken before an effect is announced and kept until :meth:`send` has returned: so what is announced leaves
+        at once, and what waits can still be frozen or cancelled. Without such a bound it costs nothing.
+        """
+        ...
+
     async def send(self, call: Call) -> Proof:
-        """Carry out the effect once and return its proof.
+        """Carry out the effect once, within a :meth:`slot`, and return its proof.
 
         :raises TargetError: the subclass says what is known about the effect.
         """

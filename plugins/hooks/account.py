@@ -59,18 +59,11 @@ class Account:
     ) -> Account:
         """Read a connection.
 
-        The extra fields are decoded here because ``Connection.extra_dejson`` may not be used in async tasks.
-
         :param default_host: base URL of an account whose connection names no host.
         :param rate: see :class:`Account`, like ``polling``.
         :raises WrongCredentials: host or extra cannot be used.
         """
-        try:
-            extra = json.loads(connection.extra or "{}")
-        except ValueError:
-            extra = None
-        if not isinstance(extra, dict):
-            raise WrongCredentials(conn_id, READING, "the extra fields are not a JSON object")
+        extra = extra_of(conn_id, connection)
         base_url = _base_url(conn_id, connection, default_host)
         login, password = (connection.login or "").strip(), (connection.password or "").strip()
         return cls(conn_id, base_url, login, password, extra, rate, polling)
@@ -115,6 +108,20 @@ class Account:
         rate = self.number("requests_per_second", self.rate, 0.01) if self.rate else None
         per_day = int(self.number("requests_per_day", 0, 1))
         return Limits(rate, Quota(per_day, polling=self.polling) if per_day else None)
+
+
+def extra_of(conn_id: str, connection: ConnectionValues) -> dict[str, Any]:
+    """Return a connection's extra fields; ``Connection.extra_dejson`` may not be used in async tasks.
+
+    :raises WrongCredentials: they are not a JSON object.
+    """
+    try:
+        extra = json.loads(connection.extra or "{}")
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise WrongCredentials(conn_id, READING, "the extra fields are not a JSON object")
+    return extra
 
 
 def is_key(text: str) -> bool:

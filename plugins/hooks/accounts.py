@@ -28,11 +28,12 @@ from hooks.insightly_target import InsightlyTarget
 from hooks.klicktipp_target import KlickTippTarget
 from hooks.mail_target import MailTarget
 from hooks.quentn_target import QuentnTarget
-from hooks.source_rules import asked_tags, asks_newsletter, rules_of
+from hooks.source_rules import asked_tags, rules_of
 from hooks.vendor_target import VendorTarget
 from hooks.webinaris_source import WebinarisSource
 
 OPENING = "read the connection"
+MISSING = "there is no such connection; create it under Admin > Connections"
 
 
 async def connection_of(conn_id: str) -> Connection:
@@ -43,8 +44,15 @@ async def connection_of(conn_id: str) -> Connection:
     try:
         return await BaseHook.aget_connection(conn_id)
     except AirflowNotFoundException:
-        words = "there is no such connection; create it under Admin > Connections"
-        raise WrongCredentials(conn_id, OPENING, words) from None
+        raise WrongCredentials(conn_id, OPENING, MISSING) from None
+
+
+def connection_of_sync(conn_id: str) -> Connection:
+    """Do as :func:`connection_of` where there is no event loop to wait in."""
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise WrongCredentials(conn_id, OPENING, MISSING) from None
 
 
 VENDORS: dict[str, type[VendorTarget]] = {
@@ -65,10 +73,11 @@ async def open_target(step: str, conn_id: str, templates: Templates, limiter_of:
     """
     connection = await connection_of(conn_id)
     vendor = VENDORS.get(step.split(".")[0])
+    limits = (vendor or MailTarget).limits(conn_id, connection)
+    limiter = limiter_of(limits.rate, limits.quota)
     if vendor is None:
-        return MailTarget.from_connection(conn_id, connection, templates, limiter_of(None))
-    limits = vendor.limits(conn_id, connection)
-    return vendor.from_connection(conn_id, connection, limiter_of(limits.rate, limits.quota))
+        return MailTarget.from_connection(conn_id, connection, templates, limiter)
+    return vendor.from_connection(conn_id, connection, limiter)
 
 
 async def limits_of(step: str, conn_id: str) -> Limits:
@@ -77,7 +86,7 @@ async def limits_of(step: str, conn_id: str) -> Limits:
     :raises WrongCredentials: when the connection is missing or cannot be used.
     """
     vendor = VENDORS.get(step.split(".")[0])
-    return vendor.limits(conn_id, await connection_of(conn_id)) if vendor else Limits()
+    return (vendor or MailTarget).limits(conn_id, await connection_of(conn_id))
 
 
 async def open_source(source: str, conn_id: str, engine: AsyncEngine) -> Source:
@@ -96,6 +105,5 @@ async def open_source(source: str, conn_id: str, engine: AsyncEngine) -> Source:
     if source == INSIGHTLY:
         return InsightlySource.from_connection(conn_id, connection, engine, asked_tags(rules_of(source, conn_id)))
     if source == ETERMIN:
-        newsletter = asks_newsletter(rules_of(source, conn_id))
-        return ETerminSource.from_connection(conn_id, connection, engine, newsletter=newsletter)
+        return ETerminSource.from_connection(conn_id, connection, engine, rules_of(source, conn_id))
     return WebinarisSource.from_connection(conn_id, connection)

@@ -62,33 +62,36 @@ class Mailbox:
 
     Host, port, login, password and the extras ``timeout`` (seconds, default 30), ``disable_ssl``,
     ``disable_tls`` and ``ssl_context`` mean what they mean to the SMTP provider's own hook.
+
+    :ivar slots: as many as it may hold open.
     """
 
     def __init__(self, conn_id: str, connection: Connection) -> None:
         self.account = conn_id
         self._settings = self._read(connection)
         self.from_email = str(self._settings.from_email or "")
-        self._slots = asyncio.Semaphore(KEPT_OPEN)
+        self.slots = asyncio.Semaphore(KEPT_OPEN)
         self._idle: list[tuple[SMTP, float]] = []
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[SMTP]:
         """Lend a logged-in connection; it is kept open afterwards if it still works.
 
+        Who sends several mails at a time takes one of the ``slots`` first.
+
         :raises WrongCredentials: when the login or the connection's settings are not accepted.
         :raises Transient: when the server cannot be reached or has no time; nothing was done.
         """
-        async with self._slots:
-            client = await self._reuse() or await self._connect()
-            try:
-                yield client
-            except Refused:
-                await self._keep(client, reset=True)
-                raise
-            except BaseException:
-                client.close()
-                raise
-            await self._keep(client)
+        client = await self._reuse() or await self._connect()
+        try:
+            yield client
+        except Refused:
+            await self._keep(client, reset=True)
+            raise
+        except BaseException:
+            client.close()
+            raise
+        await self._keep(client)
 
     async def send(self, client: SMTP, envelope: Envelope) -> str:
         """Hand one message to the server, once, and return its own words of acceptance.

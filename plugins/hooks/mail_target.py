@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -15,7 +17,9 @@ from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 from handoff.consent import SERVICE
 from handoff.contact import Contact
+from handoff.delivery import standing
 from handoff.errors import Refused, TemplateError, UnknownOutcome, WrongCredentials
+from handoff.ledger.quotas import Limits
 from handoff.links import VARIABLE, Links
 from handoff.messages import Message, Templates, one_line
 from handoff.opt_in_mail import opt_in_variables
@@ -23,6 +27,7 @@ from handoff.steps import Email, OptIn, Step, Survey
 from handoff.survey_mail import survey_variables
 from handoff.target import Call, Promise, Proof
 from handoff.templates import variables_of
+from hooks.account import Account, ConnectionValues, extra_of
 from hooks.list_unsubscribe import offer_one_click
 from hooks.mail import SENDING, Envelope, Mailbox
 from hooks.transport import Throttle
@@ -49,18 +54,33 @@ class MailTarget:
     ) -> MailTarget:
         """Build the target from an Airflow connection of type ``smtp``; nothing is connected yet.
 
+        :param throttle: awaited before every mail (see :meth:`limits`).
         :raises WrongCredentials: when the connection has no usable ``from_email`` in its Extra.
         """
         return cls(Mailbox(conn_id, connection), templates, throttle)
 
+    @staticmethod
+    def limits(conn_id: str, connection: ConnectionValues) -> Limits:
+        """Return how many mails the connection allows over all workers; any number where it does not say.
+
+        :raises WrongCredentials: something is no number.
+        """
+        account = Account(conn_id, base_url="", login="", password="", extra=extra_of(conn_id, connection))
+        rate = account.number("requests_per_second", 0.0, 0.01)
+        return replace(account.limits, rate=rate or None)
+
     async def prepare(self, step: Step) -> None:
         """Connect and log in. :raises TargetError: see :class:`~handoff.target.Target`."""
-        async with self._mailbox.session():
+        async with self.slot(), self._mailbox.session():
             pass
 
     def coalesces(self, call: Call) -> bool:
         """Every call is a request of its own."""
         return False
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """One of the few connections that are kept open, for one mail at a time."""
+        return self._mailbox.slots
 
     async def send(self, call: Call) -> Proof:
         """Render the step's message and hand it to the server once.
@@ -73,6 +93,8 @@ class MailTarget:
         if self._throttle is not None:
             await self._throttle()
         async with self._mailbox.session() as client:
+            # To connect may have taken long.
+            standing.check()
             utf8 = client.supports_extension("smtputf8")
             address = recipient.ascii_email or (recipient.normalized if utf8 else "")
             if not address:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol, Self
 
 from handoff.delivery.purpose import SETTLING, spending
@@ -70,6 +71,10 @@ class VendorTarget(ABC):
     def coalesces(self, call: Call) -> bool:
         """Every call is a request of its own."""
         return False
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Every call gets a connection at once: there are more of them than lanes in flight."""
+        return nullcontext()
 
     async def send(self, call: Call) -> Proof:
         """Carry out the effect once and return its proof. :raises TargetError: see :class:`~handoff.target.Target`."""

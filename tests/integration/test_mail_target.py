@@ -267,10 +267,15 @@ async def test_a_server_without_tls_is_a_matter_of_the_connection() -> None:
     assert server.mails == []
 
 
+async def in_turn(target: MailTarget, mail: Call) -> None:
+    async with target.slot():
+        await target.send(mail)
+
+
 async def test_few_connections_are_kept_open_and_shared() -> None:
     server = Server()
     async with running(server) as target:
-        await asyncio.gather(*(target.send(call(key=f"k{n}")) for n in range(30)))
+        await asyncio.gather(*(in_turn(target, call(key=f"k{n}")) for n in range(30)))
     assert len(server.mails) == 30
     assert 1 <= server.connections <= mail.KEPT_OPEN
 

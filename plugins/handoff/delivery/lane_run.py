@@ -13,7 +13,8 @@ from handoff.delivery.discretion import discreet
 from handoff.delivery.gate import Gate, Hold
 from handoff.delivery.policy import MOST_ATTEMPTS, Account, Then, reading_backoff, treatment
 from handoff.delivery.standing import LeaseLost, as_long_as
-from handoff.errors import TargetError, TemplateError
+from handoff.delivery.unforeseen import LEDGER_TROUBLE, told
+from handoff.errors import TargetError, TemplateError, UnknownOutcome
 from handoff.ledger.consents import Use
 from handoff.ledger.journal import Journal, Outcome, Release
 from handoff.ledger.lanes import ClaimedLane, OpenEffect
@@ -121,12 +122,29 @@ class LaneRun:
     async def _carry_out(self, effect: OpenEffect, known: dict[str, Any]) -> Proof:
         self._announced, target = False, None
         try:
+            await self._compare(effect)
             target = await self._desk.target(effect.account, effect.step)
             call = await self._desk.call(effect, known)
             proof = await self._settled(effect, target, call) if effect.state != "planned" else None
             return proof if proof is not None else await self._sent(effect, target, call)
         except TargetError as error:
             self._failed(effect, target, error)
+        except (Ended, Parked, LeaseLost, TemplateError, *LEDGER_TROUBLE):
+            raise
+        except Exception as error:
+            words = told(error, effect)
+            if not self._announced and effect.state == "planned":
+                raise Ended("refused", f"nothing was sent: {words}") from error
+            self._failed(effect, target, UnknownOutcome(effect.account, effect.step, words))
+
+    async def _compare(self, effect: OpenEffect) -> None:
+        """Hold an effect that is not what its rule says there: carrying out another step would be worse."""
+        rule = (await self._desk.batch(effect)).rule
+        step = rule.steps[effect.step_no] if effect.step_no < len(rule.steps) else None
+        if step is None or (step.step, step.conn_id) != (effect.step, effect.account):
+            there = f"{step.step} at {step.conn_id}" if step else "missing"
+            words = f"step {effect.step_no + 1} was planned as {effect.step} at {effect.account}"
+            raise Ended("held", f"{words}, but in the rule {rule.id} it is {there}")
 
     async def _settled(self, effect: OpenEffect, target: Target, call: Call) -> Proof | None:
         """Read whether an earlier attempt had its effect: the proof, or ``None`` when it is to be sent."""
@@ -151,31 +169,38 @@ class LaneRun:
         use, asked_at = await self._ground(effect, call), time.monotonic()
         if await self._desk.asked_recently(effect, call):
             raise Ended("skipped", ASKED_RECENTLY)
+        async with target.slot():
+            await self._turn(effect, target, call)
+            if time.monotonic() - asked_at > SHORT_SECONDS:
+                await self._desk.look_again(effect)
+                await self._judge_again(effect)
+                use = await self._ground(effect, call)
+            if not await self._journal.intend(effect.id, use) or not self._fresh():
+                raise LeaseLost
+            effect.attempts += 1
+            self._announced = True
+            with discreet(call.contact), as_long_as(self._fresh):
+                return await target.send(call)
+
+    async def _turn(self, effect: OpenEffect, target: Target, call: Call) -> None:
+        """Wait until the account's rate limit lets the effect out; park the lane if it may not pass by then."""
         limiter = self._desk.limiter(effect.account)
         if target.coalesces(call):
             limiter.check()
         else:
             await limiter.reserve()
-            # The turn may have been long in coming.
-            self._look_at_gate(effect)
-        if time.monotonic() - asked_at > SHORT_SECONDS:
-            await self._desk.look_again(effect)
-            await self._judge_again(effect)
-            use = await self._ground(effect, call)
-        if not await self._journal.intend(effect.id, use) or not self._fresh():
-            raise LeaseLost
-        effect.attempts += 1
-        self._announced = True
-        with discreet(call.contact), as_long_as(self._fresh):
-            return await target.send(call)
+        # The slot and the turn may have been long in coming.
+        await self._ask_gate(effect)
 
     async def _judge_again(self, effect: OpenEffect) -> None:
         """Look, as the ledger stands, whether it may still go out now: it may have waited long since it was judged."""
-        rule, occasion, due_now = await self._desk.batch(effect.batch_id, effect.occasion_version)
+        rule, occasion, due_now, _ = await self._desk.batch(effect)
         if effect.cancelled:
             raise Ended("skipped", "occasion_cancelled")
-        now = datetime.now(UTC)
-        if due_now is not None and due_now != effect.due_at and due_now > now:
+        now, moved = datetime.now(UTC), due_now is not None and due_now != effect.due_at
+        if moved and effect.newer_round:
+            raise Ended("skipped", "occasion_moved")
+        if moved and due_now is not None and due_now > now:
             raise Ended("held", "occasion_moved: judged for an earlier date, and not due yet by the new one")
         zone = recipient_zone(effect.contact.timezone, occasion.timezone)
         answer = permit(rule, effect.step_no, zone, effect.due_at, now, late_allowed=effect.late_allowed)
@@ -186,9 +211,9 @@ class LaneRun:
 
     async def _ground(self, effect: OpenEffect, call: Call) -> Use | None:
         """Return the legal ground of a survey or marketing message; end the effect when it has none now."""
-        rule = (await self._desk.batch(effect.batch_id, effect.occasion_version)).rule
+        rule = (await self._desk.batch(effect)).rule
         ground = await self._consents.ground(rule, effect)
-        refusal = ground.refusal or await self._desk.opt_in_refusal(effect, call)
+        refusal = ground.refusal or await self._desk.opt_in_refusal(rule, effect, call)
         if refusal is not None:
             raise Ended("skipped", refusal)
         return ground.use

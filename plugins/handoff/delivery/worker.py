@@ -126,7 +126,8 @@ class Worker:
 
     async def _pause(self, horizon: float) -> float | None:
         """Return how long to wait for a lane to be ready or free within the horizon, ``None`` when there is none."""
-        await self._journal.flush()
+        # Not cut off by the worker's end: a group that is written half counts as lost, and nothing after it is written.
+        await asyncio.shield(self._journal.flush())
         await self._gate.tell()
         async with self._engine.connect() as connection:
             waiting, seconds = await lanes.waiting(connection, self._order_group, horizon=horizon)

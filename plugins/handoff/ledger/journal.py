@@ -159,8 +159,8 @@ class Journal:
             raise LedgerError("the ledger could not be written; nothing more is sent") from self._failure
 
     @staticmethod
-    async def rehearse(connection: AsyncConnection) -> None:
-        """Write nothing, in order to have done it once: see :mod:`handoff.delivery.rehearsal`."""
+    async def warm_up(connection: AsyncConnection) -> None:
+        """Write nothing, in order to have done it once: see :mod:`handoff.delivery.warming`."""
         await connection.execute(OUTCOMES, {"owner": "", "outcomes": "[]"})
         await connection.execute(INTENTS, {"owner": "", "intents": []})
         await connection.execute(RELEASES, {"owner": "", "releases": "[]"})
