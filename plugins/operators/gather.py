@@ -7,22 +7,22 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.delivery.by_hand import hand_over
+from handoff.delivery.lease import kept
 from handoff.delivery.looking_ahead import look, start_early
-from handoff.delivery.moment import first_look
-from handoff.errors import HandoffError
+from handoff.delivery.moment import first_looks
 from handoff.ledger import batches, bells, resets
 from handoff.ledger.batches import WaitingBatch
 from handoff.recipients import UnusableLine, recipients
 from handoff.rule import Rule
 from operators.limits import declare_limits
 from operators.rule_operator import RuleOperator
-from operators.work import Sources, open_engine, run_owner
+from operators.work import open_engine, open_sources, run_owner
 
 CONTACTS_A_SHARD, MOST_SHARDS = 5_000, 16
 SLACK_SECONDS = 5.0
@@ -36,32 +36,22 @@ class GatherOperator(RuleOperator):
 
     async def aexecute(self, context: Context) -> list[int]:
         """Claim, read, and say how many shards the delivery needs."""
-        rule = Rule.model_validate(self.rule)
-        async with open_engine(self.ledger_conn_id) as engine:
+        rule, owner = Rule.model_validate(self.rule), run_owner(context)
+        async with open_engine(self.ledger_conn_id) as engine, open_sources(engine) as sources:
             if context["params"].get("mode") == "one_contact":
                 await self._by_hand(engine, rule, context)
             async with engine.begin() as connection:
-                horizon = await bells.lead_seconds(connection) + SLACK_SECONDS
-                claimed = await batches.claim(connection, rule.id, run_owner(context), horizon=horizon)
-            listed = await self._read(engine, claimed)
-            if early := [batch for batch in claimed if batch.moment > datetime.now(UTC)]:
-                await self._look_ahead(engine, rule, early, run_owner(context))
+                # Starting a task takes part of the lead: until deliver has begun, nobody renews the lease.
+                lead = await bells.lead_seconds(connection)
+                horizon = lead + SLACK_SECONDS
+                claimed = await batches.claim(connection, rule.id, owner, horizon=horizon, seconds=lead)
+            async with kept(engine, owner, seconds=lead):
+                listed = await first_looks(engine, claimed, sources)
+                if early := [batch for batch in claimed if batch.moment > datetime.now(UTC)]:
+                    await self._look_ahead(engine, rule, early, owner)
         shards = min(max(1, math.ceil(listed / CONTACTS_A_SHARD)), MOST_SHARDS)
         self.log.info("%s batches claimed, %s entries listed, %s shards", len(claimed), listed, shards)
         return list(range(shards))
-
-    async def _read(self, engine: AsyncEngine, claimed: list[WaitingBatch]) -> int:
-        listed, sources = 0, Sources(engine)
-        try:
-            for batch in claimed:
-                known = batch.occasion.occasion
-                try:
-                    listed += await first_look(engine, batch, await sources.of(known.source, known.account))
-                except HandoffError as error:
-                    self.log.warning("batch %s: %s; it is read again at its moment", batch.id, error)
-        finally:
-            await sources.close()
-        return listed
 
     async def _look_ahead(self, engine: AsyncEngine, rule: Rule, claimed: list[WaitingBatch], owner: str) -> None:
         """Say whether they will be on time, and start early where the rule wants it."""

@@ -1,4 +1,4 @@
-"""What the tasks of a rule's DAG share: the ledger, the rule's desk, and their names in leases."""
+"""What the tasks of a rule's DAG share: the ledger, the accounts they open, and their names in leases."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk, LimiterOf
+from handoff.delivery.sources import Sources
 from handoff.home import templates_folder
 from handoff.ledger.connect import single_statements
 from handoff.ledger.keys import signing_key
@@ -56,6 +57,20 @@ async def open_desk(engine: AsyncEngine) -> AsyncIterator[Desk]:
         await desk.close()
 
 
+@asynccontextmanager
+async def open_sources(engine: AsyncEngine) -> AsyncIterator[Sources]:
+    """Open the source accounts that are asked for, for the time of a block."""
+
+    async def opener(source: str, account: str) -> Source:
+        return await open_source(source, account, engine)
+
+    sources = Sources(opener)
+    try:
+        yield sources
+    finally:
+        await sources.close()
+
+
 async def links_of(engine: AsyncEngine) -> Links | None:
     """Return what makes links that lead back here; ``None`` when this Airflow has no public address."""
     base_url = public_url()
@@ -63,22 +78,3 @@ async def links_of(engine: AsyncEngine) -> Links | None:
         return None
     async with single_statements(engine) as connection:
         return Links(base_url, await signing_key(connection))
-
-
-class Sources:
-    """The source accounts of some batches, each opened once."""
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-        self._open: dict[tuple[str, str], Source] = {}
-
-    async def of(self, source: str, account: str) -> Source:
-        """Return the source account, opened on first use."""
-        if (source, account) not in self._open:
-            self._open[source, account] = await open_source(source, account, self._engine)
-        return self._open[source, account]
-
-    async def close(self) -> None:
-        """Close them all."""
-        for source in self._open.values():
-            await source.close()

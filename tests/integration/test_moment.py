@@ -95,6 +95,22 @@ async def test_what_could_not_be_judged_in_time_is_held(ledger: AsyncEngine) -> 
     assert await delivered(ledger) == []
 
 
+@pytest.mark.parametrize("became", ["late", "not_selected"])
+async def test_what_is_ended_by_a_run_that_knows_only_the_old_moment_stays_as_planned(
+    ledger: AsyncEngine, became: str
+) -> None:
+    """It was moved while the run was on its way; that it is late, or not selected, is no longer true."""
+    known = ended(40 if became == "late" else 1)
+    rule = a_rule(late_after={"minutes": 30}, webinars=[known.series])
+    moved = replace(known, anchors={name: at + timedelta(days=2) for name, at in known.anchors.items()}, changed=2)
+    await planned(ledger, known, rule)
+    [batch] = await claim(ledger)
+    await record(ledger, [moved], [rule])
+    stale = replace(known, series="another") if became == "not_selected" else known
+    assert await attend(ledger, batch, FixedSource(stale), lambda: None) == "moved"
+    assert await batches_now(ledger) == [("test_rule", "waiting", moved.anchors["end"])]
+
+
 async def test_what_changed_after_the_first_look_counts(ledger: AsyncEngine) -> None:
     occasion, rule = ended(), a_rule(who="attended")
     start = occasion.anchors["start"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -16,9 +17,11 @@ from handoff.answer import SOURCE as ANSWERS
 from handoff.answer import TRIED
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.limiter import Limiter
+from handoff.delivery.once import Once, Opened
 from handoff.errors import TargetError
 from handoff.ledger import opt_ins, registrations, rule_versions, survey_distance
 from handoff.ledger.answers import answers_of
+from handoff.ledger.batches import NEWER_ROUND
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.quotas import Quota
@@ -32,10 +35,11 @@ from handoff.templates import RuleFacts, render_text, variables_of
 OpenTarget = Callable[[str, str, "LimiterOf"], Coroutine[Any, Any, Target]]
 """Opens a target: ``(connection id, step name, limiter_of)``; the connection tells the rate."""
 
-BATCH = text("""
-    SELECT batch.rule_id, batch.rule_version, occasion.* FROM handoff.batches AS batch
+BATCH = text(f"""
+    SELECT batch.rule_id, batch.rule_version, batch.round, {NEWER_ROUND} AS newer_round, occasion.*
+    FROM handoff.batches AS batch
     JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id WHERE batch.id = :id
-""")
+""")  # noqa: S608 - nothing but a constant
 
 
 class LimiterOf(Protocol):
@@ -50,11 +54,19 @@ class Planned(NamedTuple):
     """What a batch's effects have in common: the rule in the version it is pinned to, and the occasion.
 
     :param due_at: the moment (UTC) as it is by the occasion's latest date; ``None`` for one given by hand.
+    :param round: see :class:`handoff.ledger.schema.Batch`.
     """
 
     rule: Rule
     occasion: Occasion
     due_at: datetime | None
+    round: int = 0
+
+
+class _Read(NamedTuple):
+    planned: Planned
+    rule_version: int
+    occasion_version: int
 
 
 class Desk:
@@ -62,22 +74,13 @@ class Desk:
 
     def __init__(self, engine: AsyncEngine, open_target: OpenTarget) -> None:
         self._engine, self._open = engine, open_target
-        self._targets: dict[str, asyncio.Task[Target]] = {}
+        self._targets = Opened[str, Target]()
         self._limiters: dict[str, Limiter] = {}
-        self._batches: dict[tuple[int, int], asyncio.Task[Planned]] = {}
+        self._batches = Once[int, _Read]()
 
     async def target(self, account: str, step: str) -> Target:
         """Return the account's target, opened once for this worker; one that could not be opened is tried again."""
-        if account not in self._targets:
-            opening = asyncio.ensure_future(self._open(account, step, partial(self._limiter, account)))
-            self._targets[account] = opening
-        opening = self._targets[account]
-        try:
-            return await opening
-        except TargetError:
-            if self._targets.get(account) is opening:
-                del self._targets[account]
-            raise
+        return await self._targets.of(account, lambda: self._open(account, step, partial(self._limiter, account)))
 
     def limiter(self, account: str) -> Limiter:
         """Return the account's limiter; its target has been opened before."""
@@ -86,48 +89,63 @@ class Desk:
     def _limiter(self, account: str, rate: float | None, quota: Quota | None = None) -> Limiter:
         return self._limiters.setdefault(account, Limiter(self._engine, account, rate, quota))
 
-    async def batch(self, batch_id: int, occasion_version: int = 0) -> Planned:
-        """Return what a batch's effects have in common.
+    async def batch(self, effect: OpenEffect) -> Planned:
+        """Return what the effects of this effect's batch have in common.
 
-        :param occasion_version: the occasion is read again when it is newer than when it was read first.
+        What :meth:`prepare` read before the batch was judged is used, unless rule or occasion are others by now.
         """
-        known = batch_id, occasion_version
-        if known not in self._batches:
-            self._batches[known] = asyncio.ensure_future(self._load(batch_id))
-        return await self._batches[known]
+        read = await self._read(effect.batch_id)
+        if read.rule_version != effect.rule_version or read.occasion_version < effect.occasion_version:
+            self._batches.forget(effect.batch_id, read)
+            read = await self._read(effect.batch_id)
+        return read.planned
 
     async def look_again(self, effect: OpenEffect) -> None:
         """Read what became of an effect's occasion since its lane was claimed."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(BATCH, {"id": effect.batch_id})).mappings().one()
         effect.cancelled, effect.occasion_version = row["cancelled"], row["version"]
+        effect.newer_round = row["newer_round"]
 
-    async def _load(self, batch_id: int) -> Planned:
+    async def _read(self, batch_id: int) -> _Read:
+        return await self._batches.of(batch_id, lambda: self._load(batch_id))
+
+    async def _load(self, batch_id: int) -> _Read:
         async with self._engine.connect() as connection:
             row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
             rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
         occasion = occasion_from_row(row)
-        return Planned(rule, occasion, None if occasion.source == BY_HAND else due_moment(rule, occasion))
+        due_at = None if occasion.source == BY_HAND else due_moment(rule, occasion)
+        return _Read(Planned(rule, occasion, due_at, row["round"]), row["rule_version"], row["version"])
 
     async def prepare(self, batch_id: int) -> None:
         """Open the batch's targets and let them connect and resolve names ahead of its moment.
 
-        :raises TargetError: when one of them cannot; its calls will say so themselves.
+        No account waits for another. Of one that cannot be prepared its calls will say so themselves.
         """
-        for step in (await self.batch(batch_id)).rule.steps:
-            await (await self.target(step.conn_id, step.step)).prepare(step)
+        by_account: dict[str, list[Step]] = {}
+        for step in (await self._read(batch_id)).planned.rule.steps:
+            by_account.setdefault(step.conn_id, []).append(step)
+        async with asyncio.TaskGroup() as group:
+            for account, steps in by_account.items():
+                group.create_task(self._prepare(account, steps))
+
+    async def _prepare(self, account: str, steps: Sequence[Step]) -> None:
+        for step in steps:
+            with contextlib.suppress(TargetError):
+                await (await self.target(account, step.step)).prepare(step)
 
     async def call(self, effect: OpenEffect, known: dict[str, Any]) -> Call:
         """Return the call that carries out an effect.
 
         :raises TemplateError: when a small template of the step cannot be rendered.
         """
-        rule, occasion, _ = await self.batch(effect.batch_id, effect.occasion_version)
+        rule, occasion, _, number = await self.batch(effect)
         facts = RuleFacts(rule.id, rule.title, rule.language, rule.purpose, rule.legal_basis or "")
         more = await self._more(effect, rule, occasion)
         variables = variables_of(effect.contact, occasion, facts) | more
         step = rendered(rule.steps[effect.step_no], variables)
-        key = effect_key(rule.id, occasion, effect.contact.key, effect.step_no)
+        key = effect_key(rule.id, occasion, effect.contact.key, effect.step_no, number)
         return Call(key=key, step=step, contact=effect.contact, occasion=occasion, rule=facts, known=known, more=more)
 
     async def _more(self, effect: OpenEffect, rule: Rule, occasion: Occasion) -> dict[str, Any]:
@@ -147,15 +165,13 @@ class Desk:
         """Tell whether the step asks the person too soon again; see :mod:`handoff.ledger.survey_distance`."""
         return await survey_distance.asked_recently(self._engine, effect, call)
 
-    async def opt_in_refusal(self, effect: OpenEffect, call: Call) -> str | None:
+    async def opt_in_refusal(self, rule: Rule, effect: OpenEffect, call: Call) -> str | None:
         """Return why a confirmation mail must not go out; see :mod:`handoff.ledger.opt_ins`."""
-        return await opt_ins.opt_in_refusal(self._engine, effect, call)
+        return await opt_ins.opt_in_refusal(self._engine, rule, effect, call)
 
     async def close(self) -> None:
         """Close every target."""
-        for opened in await asyncio.gather(*self._targets.values(), return_exceptions=True):
-            if not isinstance(opened, BaseException):
-                await opened.close()
+        await self._targets.close()
 
 
 def rendered(step: Step, variables: dict[str, Any]) -> Step:
@@ -172,7 +188,11 @@ def _rendered(given: str | dict[str, str], variables: dict[str, Any]) -> str | d
     return {name: render_text(template, variables) for name, template in given.items()}
 
 
-def effect_key(rule_id: str, occasion: Occasion, contact_key: str, step_no: int) -> str:
-    """Return the effect's stable name, the same for every attempt, for ever."""
-    parts = (rule_id, occasion.source, occasion.account, occasion.key, contact_key, str(step_no))
+def effect_key(rule_id: str, occasion: Occasion, contact_key: str, step_no: int, number: int = 0) -> str:
+    """Return the effect's stable name, the same for every attempt, for ever.
+
+    :param number: of the round, see :class:`handoff.ledger.schema.Batch`; no part of the first round's names.
+    """
+    parts = [rule_id, occasion.source, occasion.account, occasion.key, contact_key, str(step_no)]
+    parts += [str(number)] if number else []
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.judging_run import JudgingRun
-from handoff.delivery.rehearsal import rehearse
+from handoff.delivery.sources import Sources
+from handoff.delivery.warming import warm_up
+from handoff.errors import HandoffError
 from handoff.ledger import batches, registrations, rule_versions
 from handoff.ledger.batches import WaitingBatch
 from handoff.occasion import Occasion
@@ -30,6 +33,7 @@ PRESENCE_PATIENCE = timedelta(hours=24)
 LOOK_AGAIN_SECONDS, LONGEST_LOOK_AGAIN_SECONDS = 15.0, 600.0
 
 Prepare = Callable[[], Awaitable[None]]
+log = logging.getLogger(__name__)
 
 
 async def first_look(engine: AsyncEngine, batch: WaitingBatch, source: Source) -> int:
@@ -41,6 +45,21 @@ async def first_look(engine: AsyncEngine, batch: WaitingBatch, source: Source) -
     async with engine.begin() as connection:
         await registrations.store_whole(connection, batch.occasion.id, roster)
     return len(roster.registrations)
+
+
+async def first_looks(engine: AsyncEngine, claimed: Sequence[WaitingBatch], sources: Sources) -> int:
+    """Take the first look at every batch's list; one that cannot be read is read whole at its moment.
+
+    :returns: how many entries the lists have together.
+    """
+    listed = 0
+    for batch in claimed:
+        known = batch.occasion.occasion
+        try:
+            listed += await first_look(engine, batch, await sources.of(known.source, known.account))
+        except HandoffError as error:
+            log.warning("batch %s: %s; it is read again at its moment", batch.id, error)
+    return listed
 
 
 async def attend(
@@ -59,7 +78,7 @@ async def attend(
     :param frozen: tells at the moment whether the batch is to wait as it is; it is judged when that is over.
     :param turn: see :class:`handoff.delivery.judging_run.JudgingRun`; shared by the batches of a rule.
     :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed``, ``frozen``,
-        ``held`` or ``skipped``.
+        ``held`` or ``skipped``; ``moved`` also when it was planned anew, or cancelled while it was read.
     :raises HandoffError: when the source cannot be read; the batch stays waiting.
     """
     moment = max(batch.moment, batch.wake_at)
@@ -70,9 +89,8 @@ async def attend(
     since = seen_until - timedelta(seconds=1) if seen_until else None
     no_news = False
     if datetime.now(UTC) < moment - PREPARING / 2:
-        # What fails now will say so then.
-        ahead = [_no_news(batch, rule, source, since), rehearse(engine, batch, rule), *([prepare()] if prepare else [])]
-        no_news = (await asyncio.gather(*ahead, return_exceptions=True))[0] is True
+        ahead = [_no_news(batch, rule, source, since), warm_up(engine, batch, rule), *([prepare()] if prepare else [])]
+        no_news = (await _until(moment - AHEAD, *ahead))[0] is True
     async with JudgingRun(engine, batch, rule, wake, turn or asyncio.Lock()) as judging:
         await sleep_until(moment - AHEAD)
         if seen_until and no_news and not rule.needs_presence and not frozen():
@@ -84,6 +102,21 @@ async def attend(
         return await _decide(engine, batch, rule, source, since, judging, frozen)
 
 
+async def _until(moment: datetime, *works: Awaitable[object]) -> list[object]:
+    """Do things at the same time and break off what takes longer; what fails or hangs now will say so when needed.
+
+    :returns: each one's result, or its exception.
+    """
+    doing = [asyncio.ensure_future(work) for work in works]
+    try:
+        await asyncio.wait(doing, timeout=max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+    finally:
+        for one in doing:
+            one.cancel()
+        ended = await asyncio.gather(*doing, return_exceptions=True)
+    return ended
+
+
 async def _no_news(batch: WaitingBatch, rule: Rule, source: Source, since: datetime | None) -> bool:
     """Look at the source once more, and tell whether everything is as the ledger knows it."""
     known = batch.occasion.occasion
@@ -92,7 +125,11 @@ async def _no_news(batch: WaitingBatch, rule: Rule, source: Source, since: datet
     now, roster = await _look(source, known, since)
     if now is None or now.cancelled or now.anchors != known.anchors or not rule.selects(now):
         return False
-    return isinstance(roster, Roster) and not roster.registrations and not roster.unreadable
+    return isinstance(roster, Roster) and not _tells(roster)
+
+
+def _tells(roster: Roster) -> bool:
+    return bool(roster.registrations or roster.unreadable or roster.entire)
 
 
 async def _decide(
@@ -107,25 +144,20 @@ async def _decide(
     """Look at the source for the last time, follow what changed, and judge."""
     known = batch.occasion.occasion
     if frozen():
-        async with engine.begin() as connection:
-            await batches.postpone(connection, batch.id, 0.0, "frozen")
-        return "frozen"
+        return "frozen" if await put_off(engine, batch, 0.0, "frozen") else "moved"
     if late := await _late(engine, batch, rule):
-        async with engine.begin() as connection:
-            await batches.close(connection, batch.id, late.state, LATE if late.state == "held" else late.reason)
-        return late.state
+        return await _end(engine, batch, late.state, LATE if late.state == "held" else late.reason)
     now, roster = await _look(source, known, since)
     if changed := await _follow(engine, known, now):
         return changed
     if now is not None and now.source == rule.source and not rule.selects(now):
-        async with engine.begin() as connection:
-            await batches.close(connection, batch.id, "cancelled", NOT_SELECTED)
-        return "cancelled"
+        return await _end(engine, batch, "cancelled", NOT_SELECTED)
     if not isinstance(roster, Roster):
         raise roster
-    if roster.registrations or roster.unreadable:
+    if _tells(roster):
+        store = registrations.store_whole if roster.entire else registrations.store
         async with engine.begin() as connection:
-            await registrations.store(connection, batch.occasion.id, roster)
+            await store(connection, batch.occasion.id, roster)
     if _complete(rule, batch, roster):
         facts: dict[str, str] = {}
     elif _out_of_patience(batch) and batch.late_allowed:
@@ -193,12 +225,24 @@ def _out_of_patience(batch: WaitingBatch) -> bool:
 
 async def _wait_for_presence(engine: AsyncEngine, batch: WaitingBatch) -> str:
     """Presence that reaches up to the moment has not arrived: look again, for a day at most."""
+    if _out_of_patience(batch):
+        return await _end(engine, batch, "held", "presence_never_arrived")
+    return "postponed" if await put_off(engine, batch, look_again_seconds(batch), "presence_late") else "moved"
+
+
+async def _end(engine: AsyncEngine, batch: WaitingBatch, state: str, reason: str) -> str:
+    """End a waiting that is not judged, unless it was moved or cancelled meanwhile; return what became of it."""
     async with engine.begin() as connection:
-        if _out_of_patience(batch):
-            await batches.close(connection, batch.id, "held", "presence_never_arrived")
-            return "held"
-        await batches.postpone(connection, batch.id, look_again_seconds(batch), "presence_late")
-    return "postponed"
+        if not await batches.still_due(connection, batch):
+            return "moved"
+        await batches.close(connection, batch.id, state, reason)
+    return state
+
+
+async def put_off(engine: AsyncEngine, batch: WaitingBatch, seconds: float, reason: str) -> bool:
+    """Look at a batch again later; ``False`` when it was moved, cancelled or claimed by another run meanwhile."""
+    async with engine.begin() as connection:
+        return await batches.postpone(connection, batch, seconds, reason)
 
 
 def look_again_seconds(batch: WaitingBatch) -> float:

@@ -1,8 +1,8 @@
-"""Batches: what waits for its moment, one for each rule and occasion."""
+"""Batches: what waits for its moment, one for each rule, occasion and round."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.ledger.occasions import KnownOccasion, occasion_from_row
 
-LEASE_SECONDS = 20
+LEASE_SECONDS = 15
+"""So long after its run has died a batch is free for another, before its moment as well as after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class WaitingBatch:
 
     :param due_at: the moment of its handover; :param wake_at: when to look, the same moment or later.
     :param starts_at: when sending starts, if that is earlier.
-    :param late_allowed: a person let it go on however late it is.
+    :param late_allowed: a person let it go on however late it is. :param owner: who has claimed it.
     """
 
     id: int
@@ -32,6 +33,7 @@ class WaitingBatch:
     occasion: KnownOccasion
     late_allowed: bool = False
     starts_at: datetime | None = None
+    owner: str = ""
 
     @property
     def moment(self) -> datetime:
@@ -39,17 +41,32 @@ class WaitingBatch:
         return self.starts_at or self.due_at
 
 
+NEWER_ROUND = """EXISTS (
+        SELECT FROM handoff.batches AS newer WHERE newer.rule_id = batch.rule_id
+          AND newer.occasion_id = batch.occasion_id AND newer.round > batch.round)"""
+"""Tells in SQL whether the occasion of a ``batch`` was moved after that was judged, and the rule waited anew."""
 PLAN = text("""
-    INSERT INTO handoff.batches (rule_id, rule_version, occasion_id, due_at, wake_at, state, reason)
-    VALUES (:rule_id, :rule_version, :occasion_id, :due_at, :due_at, :state, :reason)
-    ON CONFLICT (rule_id, occasion_id) DO NOTHING
+    INSERT INTO handoff.batches (rule_id, rule_version, occasion_id, round, due_at, wake_at, state, reason)
+    VALUES (:rule_id, :rule_version, :occasion_id, :round, :due_at, :due_at, :state, :reason)
+    ON CONFLICT (rule_id, occasion_id, round) DO NOTHING
     RETURNING id
 """)
-PLANNED = text("""
-    SELECT id, rule_id, rule_version, due_at, state, reason FROM handoff.batches
-    WHERE occasion_id = :occasion_id
-      AND (state IN ('waiting', 'held', 'skipped') OR reason IN ('occasion_cancelled', 'past_when_first_seen'))
+PLAN_ALL = text("""
+    INSERT INTO handoff.batches (rule_id, rule_version, occasion_id, round, due_at, wake_at, state, reason)
+    SELECT :rule_id, :rule_version, occasion_id, 0, due_at, due_at, 'waiting', ''
+    FROM unnest(CAST(:occasions AS bigint[]), CAST(:moments AS timestamptz[])) AS given (occasion_id, due_at)
+    ORDER BY occasion_id ON CONFLICT (rule_id, occasion_id, round) DO NOTHING
+""")
+PLANNED = text(f"""
+    SELECT id, rule_id, rule_version, occasion_id, round, due_at, state FROM handoff.batches AS batch
+    WHERE occasion_id = :occasion_id AND NOT {NEWER_ROUND}
+      AND (state IN ('waiting', 'held', 'skipped', 'missed', 'judged')
+        OR reason IN ('occasion_cancelled', 'moved_back'))
     ORDER BY id FOR UPDATE
+""")  # noqa: S608 - nothing but the constant above
+JUDGED = text("""
+    SELECT rule_version, due_at FROM handoff.batches
+    WHERE rule_id = :rule_id AND occasion_id = :occasion_id AND state = 'judged' ORDER BY round
 """)
 MOVE = text("""
     UPDATE handoff.batches SET due_at = :due_at, wake_at = :due_at, starts_at = NULL, state = 'waiting', reason = '',
@@ -63,14 +80,15 @@ CLOSE = text("""
     WHERE id = :id AND state = 'waiting'
 """)
 CANCEL = text("""
-    UPDATE handoff.batches SET state = 'cancelled', reason = 'occasion_cancelled', lease_owner = NULL,
-        leased_until = NULL, judged_at = clock_timestamp()
+    UPDATE handoff.batches SET state = 'cancelled', reason = :reason, lease_owner = NULL, leased_until = NULL,
+        judged_at = clock_timestamp()
     WHERE id = :id AND state IN ('waiting', 'held')
 """)
 POSTPONE = text("""
     UPDATE handoff.batches SET wake_at = clock_timestamp() + make_interval(secs => :seconds), reason = :reason,
         lease_owner = NULL, leased_until = NULL
-    WHERE id = :id
+    -- What was moved, cancelled or taken over meanwhile is no longer this owner's to put off.
+    WHERE id = :id AND state = 'waiting' AND due_at = :due_at AND lease_owner = :owner
 """)
 CLAIM = text("""
     WITH due AS (
@@ -82,12 +100,11 @@ CLAIM = text("""
         ORDER BY wake_at, id LIMIT :most FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE handoff.batches AS batch SET lease_owner = :owner,
-            leased_until = GREATEST(clock_timestamp(), COALESCE(batch.starts_at, batch.due_at))
-                + make_interval(secs => :lease)
+            leased_until = clock_timestamp() + make_interval(secs => :lease)
         FROM due WHERE batch.id = due.id RETURNING batch.*
     )
     SELECT claimed.id AS batch_id, claimed.rule_id, claimed.rule_version, claimed.due_at, claimed.wake_at,
-        claimed.late_allowed, claimed.starts_at, occasion.*
+        claimed.late_allowed, claimed.starts_at, claimed.lease_owner, occasion.*
     FROM claimed JOIN handoff.occasions AS occasion ON occasion.id = claimed.occasion_id
     ORDER BY claimed.due_at, claimed.id
 """)
@@ -97,14 +114,21 @@ START_EARLY = text("""
       AND (leased_until IS NULL OR leased_until < clock_timestamp() OR lease_owner = :owner)
 """)
 STILL_DUE = text("""
-    SELECT state = 'waiting' AND due_at = :due_at FROM handoff.batches WHERE id = :id FOR NO KEY UPDATE
+    SELECT state = 'waiting' AND due_at = :due_at AND rule_version = :version
+    FROM handoff.batches WHERE id = :id FOR NO KEY UPDATE
 """)
 ANY_WAITING = text("""
     SELECT EXISTS (SELECT FROM handoff.batches WHERE lease_owner = :owner AND state = 'waiting')
 """)
 RENEW = text("""
-    UPDATE handoff.batches SET leased_until = GREATEST(leased_until, clock_timestamp() + make_interval(secs => :lease))
-    WHERE lease_owner = :owner AND state = 'waiting'
+    WITH mine AS (
+        -- Not what has run out: others may have planned it anew since, and take it up.
+        SELECT id FROM handoff.batches
+        WHERE lease_owner = :owner AND state = 'waiting' AND leased_until > clock_timestamp()
+        ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE handoff.batches AS batch SET leased_until = clock_timestamp() + make_interval(secs => :lease)
+    FROM mine WHERE batch.id = mine.id
 """)
 
 
@@ -118,17 +142,38 @@ def _waiting(row: RowMapping) -> WaitingBatch:
         occasion=KnownOccasion(row["id"], row["version"], occasion_from_row(row)),
         late_allowed=row["late_allowed"],
         starts_at=row["starts_at"],
+        owner=row["lease_owner"],
     )
 
 
 async def plan(connection: AsyncConnection, **values: Any) -> bool:
-    """Create a batch unless the rule has one for the occasion; tell whether it is new."""
-    return (await connection.execute(PLAN, {"state": "waiting", "reason": ""} | values)).first() is not None
+    """Create a batch unless the rule has one for the occasion and round; tell whether it is new."""
+    given = {"state": "waiting", "reason": "", "round": 0} | values
+    return (await connection.execute(PLAN, given)).first() is not None
+
+
+async def plan_all(connection: AsyncConnection, rule_id: str, version: int, due: Mapping[int, datetime]) -> int:
+    """Create a rule's first batches for occasions that have none; return how many.
+
+    :param due: moments (aware) by the ids of the occasions.
+    """
+    parameters = {"rule_id": rule_id, "rule_version": version}
+    parameters |= {"occasions": list(due), "moments": list(due.values())}
+    return (await connection.execute(PLAN_ALL, parameters)).rowcount
 
 
 async def planned(connection: AsyncConnection, occasion_id: int) -> Sequence[RowMapping]:
-    """Return and lock the occasion's batches that nobody was judged in: they can still move."""
+    """Return and lock the occasion's batches that can still move, or be followed by another round.
+
+    :returns: of each rule that of the newest round, unless the rule or a person has ended it.
+    """
     return (await connection.execute(PLANNED, {"occasion_id": occasion_id})).mappings().all()
+
+
+async def judged(connection: AsyncConnection, rule_id: str, occasion_id: int) -> Sequence[RowMapping]:
+    """Return the rounds of a rule and an occasion that were judged: ``rule_version`` and ``due_at``."""
+    parameters = {"rule_id": rule_id, "occasion_id": occasion_id}
+    return (await connection.execute(JUDGED, parameters)).mappings().all()
 
 
 async def move(connection: AsyncConnection, batch_id: int, due_at: datetime) -> None:
@@ -141,19 +186,23 @@ async def close(connection: AsyncConnection, batch_id: int, state: str, reason: 
     await connection.execute(CLOSE, {"id": batch_id, "state": state, "reason": reason})
 
 
-async def cancel(connection: AsyncConnection, batch_id: int) -> None:
-    """End a batch, waiting or held, because its occasion was cancelled."""
-    await connection.execute(CANCEL, {"id": batch_id})
+async def cancel(connection: AsyncConnection, batch_id: int, reason: str) -> None:
+    """End a batch, waiting or held, because its occasion was cancelled or moved back; another move revives it."""
+    await connection.execute(CANCEL, {"id": batch_id, "reason": reason})
 
 
 async def still_due(connection: AsyncConnection, batch: WaitingBatch) -> bool:
-    """Tell whether a batch waits for the moment it was claimed for, and keep it so until the transaction ends."""
-    return bool((await connection.execute(STILL_DUE, {"id": batch.id, "due_at": batch.due_at})).scalar_one())
+    """Tell whether a batch waits as it was claimed, and keep it so until the transaction ends.
+
+    It does not when it was moved, cancelled or judged meanwhile, or planned anew with another version of its rule.
+    """
+    parameters = {"id": batch.id, "due_at": batch.due_at, "version": batch.rule_version}
+    return bool((await connection.execute(STILL_DUE, parameters)).scalar_one())
 
 
-async def rehearse(connection: AsyncConnection) -> None:
-    """End no batch's waiting, in order to have done it once: see :mod:`handoff.delivery.rehearsal`."""
-    await connection.execute(STILL_DUE, {"id": 0, "due_at": datetime.now(UTC)})
+async def warm_up(connection: AsyncConnection) -> None:
+    """End no batch's waiting, in order to have done it once: see :mod:`handoff.delivery.warming`."""
+    await connection.execute(STILL_DUE, {"id": 0, "due_at": datetime.now(UTC), "version": 0})
     await close(connection, 0, "judged")
 
 
@@ -169,20 +218,33 @@ async def start_early(
     return (await connection.execute(START_EARLY, parameters)).rowcount > 0
 
 
-async def postpone(connection: AsyncConnection, batch_id: int, seconds: float, reason: str) -> None:
-    """Look at a batch again later; its due moment, for which it is judged, stays."""
-    await connection.execute(POSTPONE, {"id": batch_id, "seconds": seconds, "reason": reason})
+async def postpone(connection: AsyncConnection, batch: WaitingBatch, seconds: float, reason: str) -> bool:
+    """Give a batch back, to be looked at again later; its due moment, for which it is judged, stays.
+
+    :returns: ``False`` when it was moved, cancelled or taken over meanwhile; then nothing is changed.
+    """
+    parameters = {"id": batch.id, "due_at": batch.due_at, "owner": batch.owner, "seconds": seconds, "reason": reason}
+    return (await connection.execute(POSTPONE, parameters)).rowcount > 0
 
 
 async def claim(
-    connection: AsyncConnection, rule_id: str, owner: str, *, horizon: float, most: int = 100
+    connection: AsyncConnection,
+    rule_id: str,
+    owner: str,
+    *,
+    horizon: float,
+    most: int = 100,
+    seconds: float | None = None,
 ) -> list[WaitingBatch]:
     """Claim the rule's batches that wake within ``horizon`` seconds, for this owner until the lease ends.
 
     Claiming again as the same owner returns the same batches, whatever the horizon is by then, so a
     later task of a run takes up what an earlier one claimed.
+
+    :param seconds: until the lease ends, :data:`LEASE_SECONDS` if not given; :func:`renew` it before.
     """
-    parameters = {"rule_id": rule_id, "owner": owner, "horizon": horizon, "most": most, "lease": LEASE_SECONDS}
+    lease = LEASE_SECONDS if seconds is None else seconds
+    parameters = {"rule_id": rule_id, "owner": owner, "horizon": horizon, "most": most, "lease": lease}
     return [_waiting(row) for row in (await connection.execute(CLAIM, parameters)).mappings()]
 
 
@@ -192,6 +254,9 @@ async def any_waiting(engine: AsyncEngine, owner: str) -> bool:
         return bool((await connection.execute(ANY_WAITING, {"owner": owner})).scalar_one())
 
 
-async def renew(connection: AsyncConnection, owner: str) -> None:
-    """Keep this owner's batches for another lease."""
-    await connection.execute(RENEW, {"owner": owner, "lease": LEASE_SECONDS})
+async def renew(connection: AsyncConnection, owner: str, *, seconds: float | None = None) -> None:
+    """Keep this owner's batches for another lease, except those whose lease has ended.
+
+    :param seconds: from now until the lease ends, :data:`LEASE_SECONDS` if not given.
+    """
+    await connection.execute(RENEW, {"owner": owner, "lease": LEASE_SECONDS if seconds is None else seconds})

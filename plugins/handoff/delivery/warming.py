@@ -17,7 +17,7 @@ from handoff.rule import Rule
 CONNECTIONS = 3
 
 
-async def rehearse(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> None:
+async def warm_up(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> None:
     """Run the moment's statements with nothing to write, on as many connections as it will need.
 
     A statement that a connection meets for the first time costs PostgreSQL several times what it
@@ -37,8 +37,8 @@ def _open_windows(batch: WaitingBatch, rule: Rule) -> None:
 async def _once(engine: AsyncEngine, batch: WaitingBatch, rule: Rule) -> None:
     async with engine.connect() as connection:
         await registrations.listed(connection, batch.occasion.id)
-        await batches.rehearse(connection)
+        await batches.warm_up(connection)
         await verdicts.write(connection, batch.id, rule, [], moment=batch.due_at, read_at=datetime.now(UTC))
-        await lanes.rehearse(connection)
-        await Journal.rehearse(connection)
+        await lanes.warm_up(connection)
+        await Journal.warm_up(connection)
         await connection.rollback()
