@@ -9,6 +9,7 @@ from pydantic import Field
 
 from handoff.appointments import ANNOUNCED, event_of
 from handoff.audience import Judgement, listed
+from handoff.closings import plain
 from handoff.occasion import Occasion
 from handoff.registration import Registration
 from handoff.rule import Rule, Text
@@ -22,6 +23,7 @@ class AppointmentRule(Rule):
 
     anchors: ClassVar[tuple[str, ...]] = ("booked", "modified", "deleted", "start", "end")
     tells_details: ClassVar[bool] = True
+    single_opt_in: ClassVar[bool] = True
 
     source: Literal["etermin"] = Field(default="etermin", description="The system in which it happens (Quelle)")
     conn_id: Text = Field(default="etermin_default", description="Airflow connection of the source account")
@@ -43,9 +45,9 @@ class AppointmentRule(Rule):
         """
         if self.newsletter_only and ANNOUNCED in occasion.facts and "newsletter" not in occasion.facts:
             return False
-        named = {_plain(occasion.facts.get(name)) for name in ("calendar", "calendar_name")} - {""}
+        named = {plain(str(occasion.facts.get(name) or "")) for name in ("calendar", "calendar_name")} - {""}
         return event_of(occasion) == EVENT_OF[self.when.anchor] and (
-            not self.calendars or not named.isdisjoint(map(_plain, self.calendars))
+            not self.calendars or not named.isdisjoint(map(plain, self.calendars))
         )
 
     def judge(self, person: Registration, moment: datetime, occasion: Occasion) -> Judgement:
@@ -63,7 +65,3 @@ class AppointmentRule(Rule):
     def selection(self) -> tuple[str, str]:
         """Return the calendars."""
         return "Calendars (Kalender)", ", ".join(self.calendars) or "all, also future ones (alle)"
-
-
-def _plain(name: object) -> str:
-    return " ".join(str(name or "").split()).casefold()

@@ -7,6 +7,8 @@ from datetime import datetime
 
 BY_HAND = "manual"
 """The source of an occasion given by hand."""
+MOVABLE = frozenset({"start", "end"})
+"""Anchors that are plans, which a source may change; the others say when something happened."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.ledger import batches, occasions, rule_versions
 from handoff.ledger.bells import ring
 from handoff.ledger.occasions import KnownOccasion
-from handoff.occasion import Occasion
+from handoff.missed import tell, why_missed
+from handoff.occasion import MOVABLE, Occasion
 from handoff.rule import Rule
 
 FIRST_SEEN_GRACE = timedelta(hours=1)
-"""A batch whose moment passed longer ago than this when its occasion is first seen is not started:
-switching a rule on must not hand over the webinars of last year."""
+"""A batch whose moment passed longer ago than this when its occasion is first seen is only started if rule and occasion
+were there in time: switching a rule on must not hand over the webinars of last year."""
 
 
 @dataclass(slots=True)
@@ -53,58 +54,121 @@ async def record_one(connection: AsyncConnection, occasion: Occasion, rules: Seq
     known = await occasions.take_over(connection, occasion)
     if known is None:
         return
-    await follow(connection, known, planned)
+    await follow(connection, known, rules, planned)
     if not occasion.cancelled:
-        await plan(connection, known, rules, planned)
+        await plan(connection, known, rules, planned, heard=True)
     await ring(connection)
 
 
 async def lock(connection: AsyncConnection, occasion: Occasion) -> None:
     """Let nobody else plan for this occasion until the transaction ends."""
-    name = f"{occasion.source}/{occasion.account}/{occasion.key}"
-    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": lock_name(occasion)})
 
 
-async def follow(connection: AsyncConnection, known: KnownOccasion, planned: Planned) -> None:
-    """Move, cancel or revive the batches that wait for this occasion, each by the rule it is pinned to."""
+def lock_name(occasion: Occasion) -> str:
+    """Return what stands for an occasion where it is locked."""
+    return f"{occasion.source}/{occasion.account}/{occasion.key}"
+
+
+async def follow(connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], planned: Planned) -> None:
+    """Move, cancel or revive the batches that wait for this occasion, each by the rule it is pinned to.
+
+    Where the rule has handed over already, another round begins when the occasion was moved to a time still to come.
+    """
     for row in await batches.planned(connection, known.id):
         if known.occasion.cancelled:
-            if row["state"] in {"waiting", "held"}:
-                await batches.cancel(connection, row["id"])
-                planned.cancelled += 1
-            continue
-        rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
-        due_at = due_moment(rule, known.occasion)
-        if row["state"] == "missed" and long_past(due_at):
-            continue
-        # What is held or was skipped has had its moment; only another moment is news for it.
-        if due_at != row["due_at"] or row["state"] not in {"waiting", "held", "skipped"}:
-            await batches.move(connection, row["id"], due_at)
-            planned.moved += 1
+            await _cancel(connection, row, planned, reason="occasion_cancelled")
+        elif await handed_over(connection, known.occasion, row):
+            await _cancel(connection, row, planned, reason="moved_back")
+        elif row["state"] == "judged":
+            await plan_round(connection, known, rules, row, planned)
+        else:
+            await _move(connection, known, row, planned)
 
 
-async def plan(connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], planned: Planned) -> None:
-    """Create a batch for every rule that waits for such an occasion and has none yet."""
+async def _cancel(connection: AsyncConnection, row: RowMapping, planned: Planned, *, reason: str) -> None:
+    if row["state"] in {"waiting", "held"}:
+        await batches.cancel(connection, row["id"], reason)
+        planned.cancelled += 1
+
+
+async def _move(connection: AsyncConnection, known: KnownOccasion, row: RowMapping, planned: Planned) -> None:
+    rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
+    due_at = due_moment(rule, known.occasion)
+    if row["state"] == "missed" and long_past(due_at):
+        return
+    # What is held or was skipped has had its moment; only another moment is news for it.
+    if due_at != row["due_at"] or row["state"] not in {"waiting", "held", "skipped"}:
+        await batches.move(connection, row["id"], due_at)
+        planned.moved += 1
+
+
+async def handed_over(connection: AsyncConnection, occasion: Occasion, row: RowMapping) -> bool:
+    """Tell whether a batch, or an earlier round of it, was judged for the very time that the occasion has now."""
+    if row["state"] != "judged" and not row["round"]:
+        return False
+    for one in await batches.judged(connection, row["rule_id"], row["occasion_id"]):
+        # By the rule as it was then: a changed rule is no move.
+        then = await rule_versions.load(connection, row["rule_id"], one["rule_version"])
+        if due_moment(then, occasion) == one["due_at"]:
+            return True
+    return False
+
+
+async def plan_round(
+    connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], row: RowMapping, planned: Planned
+) -> None:
+    """Let a rule wait once more for an occasion that was moved after its people were handed over.
+
+    :param rules: as they are now; one that is not among them is taken as it was. :param row: of the newest round.
+    """
+    then = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
+    rule = next((one for one in rules if one.id == then.id), then)
+    if rule.when.anchor not in MOVABLE or not rule.matches(known.occasion):
+        return
+    due_at = due_moment(rule, known.occasion)
+    # What has begun and only ends later takes place once.
+    if min(due_at, known.occasion.anchors.get("start", due_at)) <= datetime.now(UTC):
+        return
+    version = await rule_versions.pin(connection, rule)
+    planned.new += await batches.plan(
+        connection, rule_id=rule.id, rule_version=version, occasion_id=known.id, round=row["round"] + 1, due_at=due_at
+    )
+
+
+async def plan(
+    connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], planned: Planned, *, heard: bool = False
+) -> None:
+    """Create a batch for every rule that waits for such an occasion and has none yet.
+
+    :param heard: its source told of it just now; else the occasion was known, and the rule is new.
+    """
     for rule in rules:
         if not rule.matches(known.occasion):
             continue
         due_at = due_moment(rule, known.occasion)
-        too_late = long_past(due_at)
-        planned.new += await batches.plan(
+        missed = await why_missed(connection, rule, known.occasion, due_at, heard) if long_past(due_at) else None
+        new = await batches.plan(
             connection,
             rule_id=rule.id,
             rule_version=await rule_versions.pin(connection, rule),
             occasion_id=known.id,
             due_at=due_at,
-            state="missed" if too_late else "waiting",
-            reason="past_when_first_seen" if too_late else "",
+            state="missed" if missed else "waiting",
+            reason=missed.reason if missed else "",
         )
+        planned.new += new
+        if new and missed and missed.doubtful:
+            await tell(connection, rule, known.occasion)
 
 
 async def plan_new_rules(engine: AsyncEngine, source: str, account: str, rules: Sequence[Rule]) -> Planned:
     """Let rules that were added or selected anew wait for occasions that are known already."""
     planned = Planned()
-    async with engine.connect() as connection:
+    async with engine.begin() as connection:
+        # From now on the rule is at work: what happens from here on and is heard of late is not lost.
+        for rule in rules:
+            await rule_versions.pin(connection, rule)
         candidates = await occasions.open_occasions(connection, source, account)
     for occasion, has in candidates:
         if any(rule.id not in has and rule.matches(occasion) for rule in rules):

@@ -142,14 +142,17 @@ async def test_it_is_sent_again_however_late(ledger: AsyncEngine, ledger_url: st
 async def test_what_was_moved_into_the_future_is_sent_now_for_the_date_that_the_person_has_seen(
     ledger: AsyncEngine, ledger_url: str, order: str
 ) -> None:
+    """Where no other round waits for the new date, because the rule does not select the occasion any more."""
     rule, target = a_rule(steps=THREE, order=order), MemoryTarget()
+    elsewhere = a_rule(steps=THREE, order=order, webinars=["other"])
     await judged(ledger, rule)
     for days in (1, 2):
-        await record(ledger, [an_occasion(start=datetime.now(UTC) + timedelta(days=days), changed=1.0 + days)], [rule])
+        later = an_occasion(start=datetime.now(UTC) + timedelta(days=days), changed=1.0 + days)
+        await record(ledger, [later], [elsewhere])
         await goes_on(ledger, rule, target)
         first = (await held(ledger_url))["effects"][0]
         assert first["reason"].startswith("occasion_moved"), "moved once more: another decision"
-        assert "the new moment is still to come" in (await handoff(ledger_url, "held")).out
+        assert "moved after its people had been judged" in (await handoff(ledger_url, "held")).out
         assert (await handoff(ledger_url, "resolve", first["effect_id"], "--send-again")).status == 0
     assert target.calls == 0
     await goes_on(ledger, rule, target)

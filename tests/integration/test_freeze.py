@@ -157,14 +157,14 @@ async def test_what_was_cancelled_meanwhile_is_not_sent_at_the_thaw(ledger: Asyn
     assert len(target.effects) == 6
 
 
-async def test_what_was_moved_into_the_future_meanwhile_waits_for_a_person(ledger: AsyncEngine) -> None:
+async def test_what_was_moved_into_the_future_meanwhile_waits_for_its_new_time(ledger: AsyncEngine) -> None:
     rule, target = a_rule(), MemoryTarget()
     await judged(ledger, rule, 2)
     await record(ledger, [planned_occasion(start=datetime.now(UTC) + timedelta(days=1), changed=2.0)], [rule])
     await work(ledger, rule, desk_of(ledger, {ACCOUNT: target}))
     assert target.calls == 0
-    [(reason,)] = await rows(ledger, "SELECT DISTINCT reason FROM handoff.effects WHERE state = 'held'")
-    assert reason.startswith("occasion_moved")
+    assert await rows(ledger, "SELECT DISTINCT state, reason FROM handoff.effects") == [("skipped", "occasion_moved")]
+    assert [state for _, state, _ in await batches_now(ledger)] == ["judged", "waiting"]
 
 
 async def test_a_rule_paused_where_it_is_scheduled_is_frozen_too_also_for_another_rule_s_worker(

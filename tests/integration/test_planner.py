@@ -106,21 +106,21 @@ async def test_a_deletion_before_its_creation_leaves_a_tombstone(ledger: AsyncEn
     assert await batches_now(ledger) == [("thanks", "waiting", END)]
 
 
-async def test_a_judged_batch_never_moves(ledger: AsyncEngine) -> None:
+async def test_a_judged_batch_never_moves_another_round_does(ledger: AsyncEngine) -> None:
     ended = datetime.now(UTC) - timedelta(minutes=61)
     source = FixedSource(at(ended, 1))
     await heard(ledger, at(ended, 1))
     assert await judge_due(ledger, RULE, source) == ["judged"]
-    before = await batches_now(ledger)
+    [before] = await batches_now(ledger)
     await heard(ledger, at(SOON, 2), at(SOON, 3, cancelled=True), at(SOON, 4))
-    assert await batches_now(ledger) == before
+    assert sorted(await batches_now(ledger)) == [before, ("thanks", "waiting", END)]
 
 
 @pytest.mark.parametrize(
     ("news", "expected"),
     [
         (at(SOON, 2, cancelled=True), ("skipped", "occasion_cancelled")),
-        (at(SOON, 2), ("held", "occasion_moved")),
+        (at(SOON, 2), ("skipped", "occasion_moved")),
         (None, ("confirmed", "")),
     ],
 )

@@ -11,9 +11,9 @@ from hooks.protocols.etermin_appointments import Appointment
 
 KEY = "uid-1"
 MINUTE = timedelta(minutes=1)
-WORDS = ("create", "move", "delete", "duplicate", "late", "crash")
-"""What happens: at the source (the first three), to its pushes (sent again, or the first one late), and to the poll
-after the next word, which is interrupted."""
+WORDS = ("create", "move", "delete", "duplicate", "late", "crash", "due")
+"""What happens: at the source (the first three), to its pushes (sent again, or the first one late), to the poll after
+the next word, which is interrupted; and the moments come that are waited for, with their last look."""
 
 
 @dataclass
@@ -23,7 +23,9 @@ class Life:
     :param prompt: whether the message about the booking arrives at once; else with the word ``late``.
     :param now: the time, by the source's clock. :param start: for which it is booked.
     :param reach: how many reports a poll records before it is interrupted.
-    :ivar truth: the appointment, while it is there. :ivar crashing: whether the last poll was interrupted.
+    :ivar truth: the appointment, while it is there. :ivar done: the starts for which something went out.
+    :ivar over: whether the ledger knew once that it was deleted; it never comes back.
+    :ivar crashing: whether the last poll was interrupted.
     :ivar doomed: whether the next one will be.
     """
 
@@ -39,6 +41,8 @@ class Life:
     reach: int = 1
     waiting: Appointment | None = None
     sent: Appointment | None = None
+    done: tuple[datetime, ...] = ()
+    over: bool = False
 
     def tell(self, word: str) -> list[Occasion]:
         """Let something happen, a minute later; return what pushes report of it."""
@@ -55,6 +59,17 @@ class Life:
         elif word == "duplicate" and self.sent is not None:
             return [announced(self.sent, self.account)]
         return self._push() if word == "late" or (word == "create" and self.prompt) else []
+
+    def learn(self, known: Occasion | None) -> None:
+        """Note what the ledger knows now."""
+        self.over = self.over or (known is not None and known.cancelled)
+
+    def shown(self) -> Appointment | None:
+        """Return what a last look shows: what was deleted still, once that is known.
+
+        So nothing but that knowledge keeps anything from going out.
+        """
+        return self.last if self.over else self.truth
 
     def polled(self, known: Occasion | None) -> list[Occasion]:
         """Return what the poll that follows records; one that crashes gets no further than its reach."""

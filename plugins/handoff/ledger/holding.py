@@ -43,7 +43,7 @@ EFFECTS = text("""
             WHERE earlier.handoff_id = effect.handoff_id AND earlier.step_no < effect.step_no
               AND earlier.state = 'held' ORDER BY earlier.step_no LIMIT 1) AS decide_first,
         left(encode(sha256(convert_to(concat_ws(E'\\n', batch.rule_id, occasion.source, occasion.account,
-            occasion.key, contact.key, effect.step_no), 'UTF8')), 'hex'), 32) AS effect_key
+            occasion.key, contact.key, effect.step_no, NULLIF(batch.round, 0)), 'UTF8')), 'hex'), 32) AS effect_key
     FROM handoff.effects AS effect
     JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
     JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.contact import Contact
+from handoff.ledger.batches import NEWER_ROUND
 
 LEASE_SECONDS = 15.0
 
@@ -25,6 +26,7 @@ class OpenEffect:
     :param late_allowed: a person let it go out however late it is.
     :param cancelled: its occasion has been cancelled, though perhaps after it was judged.
     :param occasion_version: which version of the occasion that was.
+    :param newer_round: its occasion was moved after it was judged, and its rule waited anew, perhaps has judged anew.
     """
 
     id: int
@@ -37,11 +39,13 @@ class OpenEffect:
     account: str
     batch_id: int
     rule_id: str
+    rule_version: int
     due_at: datetime
     contact: Contact
     late_allowed: bool = False
     cancelled: bool = False
     occasion_version: int = 0
+    newer_round: bool = False
 
 
 @dataclass(slots=True)
@@ -72,13 +76,13 @@ CLAIM = text("""
     FROM ready CROSS JOIN quick WHERE lane.id = ready.id
     RETURNING lane.id, lane.revision, lane.name LIKE 'batch:%' AS strict
 """)
-OPEN = text("""
+OPEN = text(f"""
     SELECT effect.id, effect.handoff_id, effect.lane_id, effect.step_no, effect.step, effect.state, effect.attempts,
         effect.account, EXTRACT(EPOCH FROM clock_timestamp() - effect.intent_at) AS seconds_since_intent,
-        effect.late_allowed, handoff.batch_id, batch.rule_id, occasion.cancelled,
+        effect.late_allowed, handoff.batch_id, batch.rule_id, batch.rule_version, occasion.cancelled,
         COALESCE(CAST(effect.proof ->> 'allowed_for' AS timestamptz), batch.due_at) AS due_at,
-        occasion.version AS occasion_version, contact.email, contact.first_name, contact.last_name, contact.phone,
-        contact.language, contact.timezone
+        occasion.version AS occasion_version, {NEWER_ROUND} AS newer_round,
+        contact.email, contact.first_name, contact.last_name, contact.phone, contact.language, contact.timezone
     FROM handoff.effects AS effect
     JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
     JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
@@ -86,7 +90,7 @@ OPEN = text("""
     JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
     WHERE effect.lane_id = ANY(CAST(:lanes AS bigint[])) AND effect.state IN ('planned', 'sending', 'unknown')
     ORDER BY effect.lane_id, effect.handoff_id, effect.step_no
-""")
+""")  # noqa: S608 - nothing but a constant
 KNOWN = text("""
     SELECT effect.lane_id, effect.handoff_id, effect.account, effect.proof FROM handoff.effects AS effect
     WHERE effect.handoff_id = ANY(CAST(:handoffs AS bigint[])) AND effect.state = 'confirmed'
@@ -132,8 +136,8 @@ async def claim(
     return list(lanes.values())
 
 
-async def rehearse(connection: AsyncConnection) -> None:
-    """Claim nothing, in order to have done it once: see :mod:`handoff.delivery.rehearsal`."""
+async def warm_up(connection: AsyncConnection) -> None:
+    """Claim nothing, in order to have done it once: see :mod:`handoff.delivery.warming`."""
     await connection.execute(CLAIM, {"order_group": "", "owner": "", "most": 0, "horizon": 0.0, "lease": 0.0})
     await connection.execute(OPEN, {"lanes": []})
 
@@ -151,10 +155,12 @@ def _open_effect(row: RowMapping) -> OpenEffect:
         account=row["account"],
         batch_id=row["batch_id"],
         rule_id=row["rule_id"],
+        rule_version=row["rule_version"],
         due_at=row["due_at"],
         late_allowed=row["late_allowed"],
         cancelled=row["cancelled"],
         occasion_version=row["occasion_version"],
+        newer_round=row["newer_round"],
         contact=Contact(
             email=row["email"],
             first_name=row["first_name"],

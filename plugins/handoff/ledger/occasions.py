@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -130,6 +130,27 @@ async def take_over(connection: AsyncConnection, occasion: Occasion) -> KnownOcc
     return KnownOccasion(row.id, row.version, occasion) if row else None
 
 
+async def begin(connection: AsyncConnection, events: Sequence[Occasion]) -> list[KnownOccasion]:
+    """Hear of new occasions and take them over, all at once; the caller has locked them and looked that they are new.
+
+    :param events: of one account, each of another occasion.
+    :returns: those whose report was never heard before, in their order.
+    """
+    rows = {
+        _content_key(one, 0): {"source": one.source, "account": one.account, "occasion_key": one.key}
+        | {"payload": _payload(one), "content_key": _content_key(one, 0)}
+        for one in events
+    }
+    into_inbox = insert(Event).on_conflict_do_nothing().returning(Event.content_key)
+    heard = set((await connection.execute(into_inbox, list(rows.values()))).scalars())
+    news = {one.key: one for one, content_key in zip(events, rows, strict=True) if content_key in heard}
+    if not news:
+        return []
+    statement = insert(OccasionRow).returning(OccasionRow.id, OccasionRow.version, OccasionRow.key)
+    begun = await connection.execute(statement, [as_row(one) for one in news.values()])
+    return sorted((KnownOccasion(row.id, row.version, news[row.key]) for row in begun), key=lambda one: one.id)
+
+
 def as_row(occasion: Occasion) -> dict[str, Any]:
     """Return an occasion as plain JSON data from which :func:`occasion_from_row` makes it again."""
     return {"source": occasion.source, "account": occasion.account, "key": occasion.key, **_payload(occasion)}
@@ -152,6 +173,10 @@ def occasion_from_row(row: RowMapping | Mapping[str, Any]) -> Occasion:
 
 
 LATEST = text("SELECT * FROM handoff.occasions WHERE source = :source AND account = :account AND key = :key")
+BY_KEYS = text("""
+    SELECT * FROM handoff.occasions
+    WHERE source = :source AND account = :account AND key = ANY(CAST(:keys AS text[]))
+""")
 # Nobody said when it was cancelled: it was only not there.
 GONE = text("""
     SELECT version FROM handoff.occasions AS occasion
@@ -177,6 +202,12 @@ async def latest(connection: AsyncConnection, occasion: Occasion) -> KnownOccasi
     """Return what the ledger knows of an occasion now, ``None`` when it was never reported."""
     row = (await connection.execute(LATEST, _name(occasion))).mappings().first()
     return None if row is None else KnownOccasion(row["id"], row["version"], occasion_from_row(row))
+
+
+async def by_keys(connection: AsyncConnection, source: str, account: str, keys: list[str]) -> dict[str, Occasion]:
+    """Return what the ledger knows of an account's occasions with these keys, by their keys."""
+    found = await connection.execute(BY_KEYS, {"source": source, "account": account, "keys": keys})
+    return {row["key"]: occasion_from_row(row) for row in found.mappings()}
 
 
 async def open_occasions(connection: AsyncConnection, source: str, account: str) -> list[tuple[Occasion, set[str]]]:

@@ -33,17 +33,15 @@ class Ledger:
             if known is None or known.changed <= one.changed:
                 self.occasions[one.key] = one
 
-    def hear(self, life: Life, word: str) -> None:
-        """Take in what pushes say, and then poll."""
-        self.record(life.tell(word))
-        self.record(life.polled(self.known))
-
 
 def effects(life: Life, ledger: Ledger) -> list[datetime]:
-    """Return the starts that a rule acts on whose moment is now: after one last look at the source."""
-    if ledger.known is None or ledger.known.cancelled or life.truth is None:
+    """Return the starts that a rule acts on whose moment is now: after one last look, which is recorded."""
+    known, shown = ledger.known, life.shown()
+    if known is None or known.cancelled or shown is None:
         return []
-    return [glimpsed(life.truth, ledger.known, life.account, life.now).anchors["start"]]
+    found = glimpsed(shown, known, life.account, life.now)
+    ledger.record([found])
+    return [found.anchors["start"]]
 
 
 def stories() -> Iterator[tuple[str, ...]]:
@@ -55,16 +53,18 @@ def check(story: Sequence[str], *, prompt: bool, reach: int) -> None:
     """Compare what is known, and what is done, with what is so: after each word, and when all has arrived."""
     life, ledger = Life(prompt, reach=reach), Ledger()
     for word in story:
-        was_cancelled = ledger.known is not None and ledger.known.cancelled
-        ledger.hear(life, word)
-        done = effects(life, ledger)
-        assert len(done) <= (life.truth is not None), story
-        assert not (was_cancelled and done), f"{story}: its cancellation was known"
-        if life.truth is not None and not life.crashing:
-            assert done == [life.truth.start], story
+        ledger.record(life.tell(word))
+        if word == "due":
+            done = effects(life, ledger)
+            assert not (life.over and done), f"{story}: its cancellation was known"
+            life.done += tuple(done)
+        ledger.record(life.polled(ledger.known))
+        life.learn(ledger.known)
     for _ in range(2):
         # The first one may be interrupted.
-        ledger.hear(life, "late")
+        ledger.record(life.tell("late"))
+        ledger.record(life.polled(ledger.known))
+    assert effects(life, ledger) == ([life.start] if life.truth else []), f"{story}: its final moment has come"
     known = ledger.known
     assert (known is None) == (life.last is None), story
     if known is None:

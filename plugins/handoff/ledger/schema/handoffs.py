@@ -12,7 +12,7 @@ from handoff.ledger.schema.reported import ContactRow, OccasionRow
 
 
 class RuleVersion(Base):
-    """A rule as it was when something was planned with it; waiting batches stay pinned to it."""
+    """A rule as it has been at work since ``created_at``; waiting batches stay pinned to it."""
 
     __tablename__ = "rule_versions"
     __table_args__ = (UniqueConstraint("rule_id", "hash"),)
@@ -27,6 +27,7 @@ class RuleVersion(Base):
 class Batch(Base):
     """All handoffs of one rule for one occasion: what waits for its moment.
 
+    ``round`` is 0, and one more each time that the occasion was moved after its people had been judged.
     ``due_at`` is derived from the occasion's anchor and follows it; ``wake_at`` is when somebody
     should look next: the due moment, or later when the source was not ready yet. ``starts_at`` is set when
     sending starts early: the audience is judged for that moment then.
@@ -34,7 +35,7 @@ class Batch(Base):
 
     __tablename__ = "batches"
     __table_args__ = (
-        UniqueConstraint("rule_id", "occasion_id"),
+        UniqueConstraint("rule_id", "occasion_id", "round"),
         Index("ix_batches_waiting", "wake_at", postgresql_where=text("state = 'waiting'")),
     )
 
@@ -42,6 +43,7 @@ class Batch(Base):
     rule_id: Mapped[str]
     rule_version: Mapped[int]
     occasion_id: Mapped[int] = mapped_column(ForeignKey(OccasionRow.id), index=True)
+    round: Mapped[int] = mapped_column(SmallInteger, server_default="0")
     due_at: Mapped[datetime]
     wake_at: Mapped[datetime]
     starts_at: Mapped[datetime | None]
