@@ -28,6 +28,10 @@ LANES = text("""
         SELECT FROM handoff.effects AS effect
         WHERE effect.lane_id = lane.id AND effect.state IN ('planned', 'sending', 'unknown', 'held'))
 """)
+# What happened in the new world before it began is history, though the rules were at work in the old one.
+RULES = text("""
+    UPDATE handoff.rule_versions SET created_at = clock_timestamp() WHERE spec ->> 'conn_id' = ANY(:accounts)
+""")
 CURSORS = text("DELETE FROM handoff.cursors WHERE account = ANY(:accounts)")
 
 
@@ -39,4 +43,5 @@ def close(connection: Connection) -> None:
     connection.execute(BATCHES, {"reason": REASON, "accounts": sorted(SOURCES)})
     connection.execute(EFFECTS, {"reason": REASON, "accounts": sorted(TARGETS)})
     connection.execute(LANES)
+    connection.execute(RULES, {"accounts": sorted(SOURCES)})
     connection.execute(CURSORS, {"accounts": sorted(SOURCES)})

@@ -47,9 +47,12 @@ class Roster:
     :param read_at: when the answer was read (aware).
     :param unreadable: a stable ref for each entry that could not be understood; they count as listed.
     :param presence_until: presence is complete up to this moment; later joins and leaves may still arrive.
+    :param entire: whoever is not on it is not listed now, even if nobody is, and the source does not know since when
+        the others are: who was not on the list that was judged came after it.
     """
 
     read_at: datetime
     presence_until: datetime
     registrations: tuple[Registration, ...]
     unreadable: tuple[str, ...] = ()
+    entire: bool = False

@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.answer import ACCOUNT, SOURCE
 from handoff.ledger import cursors
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planner import plan_new_rules, record
 from handoff.rule import Rule
 from launch import leftovers
-from tests.support.rows import rows
+from tests.support.rows import change, rows
 
 
 def noting(**values: object) -> Rule:
@@ -63,3 +63,20 @@ async def test_the_new_sandbox_is_read_from_the_beginning(ledger: AsyncEngine) -
             poked = await cursors.poked(connection, "insightly", account)
             left[account] = await cursors.read(connection, "insightly", account), poked
     assert left == {"insightly_default": (None, ""), "insightly_real": (read_to, "1")}
+
+
+async def test_what_happened_before_the_new_sandbox_began_is_history(ledger: AsyncEngine) -> None:
+    closed = datetime.now(UTC) - timedelta(hours=3)
+    facts: dict[str, object] = {"record": "opportunity/31", "state": "won"}
+    for account in ("insightly_default", "insightly_real"):
+        steps = [{"step": "klicktipp.tag", "tag": "Kunde"}]
+        given = {"title": "W", "source": "insightly", "when": {"minutes": 0, "after": "closed"}, "steps": steps}
+        rule = Rule.model_validate(given | {"id": f"r_{account}", "conn_id": account})
+        await plan_new_rules(ledger, "insightly", account, [rule])
+        await change(ledger, "UPDATE handoff.rule_versions SET created_at = now() - interval '9 days'")
+        async with ledger.begin() as connection:
+            await connection.run_sync(leftovers.close)
+        won = Occasion("insightly", account, "opportunity/31/1", "Chance", {"closed": closed}, facts=facts)
+        await record(ledger, [won], [rule])
+    found = await rows(ledger, "SELECT rule_id, state FROM handoff.batches ORDER BY rule_id")
+    assert found == [("r_insightly_default", "missed"), ("r_insightly_real", "waiting")]

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.healing import heal
 from handoff.errors import HandoffError
-from handoff.ledger import batches, certificates, comparisons, registrations
-from handoff.ledger.bells import ring
+from handoff.ledger import certificates, comparisons, registrations
 from handoff.ledger.certificates import Count
 from handoff.ledger.comparisons import ToCompare
-from handoff.ledger.occasions import occasion_from_row
+from handoff.missed import LOOK_BACK
 from handoff.occasion import Occasion
-from handoff.planner import due_moment, plan_new_rules, record
+from handoff.planner import plan_new_rules, record
 from handoff.registration import Roster
 from handoff.rule import Rule
 from handoff.source import Listing, Source
-
-LOOK_BACK = timedelta(days=30)
-"""Moments older than this are not compared any more."""
-
 
 OpenSource = Callable[[str, str], Awaitable[Source]]
 """Opens a source account, once: ``(source, connection id)``; whoever gave it closes what it opened."""
@@ -34,21 +29,29 @@ class Compared:
     """What a comparison found and healed.
 
     :param read_at: when the account's own list of occasions was read (aware), ``None`` when it was not.
-    :param recorded: events that the ledger had not heard. :param revived: batches that were missed and wait now.
+    :param recorded: events that the ledger had not heard.
     :param missing: entries of judged lists that the ledger did not know. :param healed: entries judged now.
     :param red: certificates that were not even before they were healed.
     :param troubles: lists that could not be read, in words without contact data.
+    :param unforeseen: errors among them that are none of our own.
     """
 
     read_at: datetime | None = None
     occasions: int = 0
     lists: int = 0
     recorded: int = 0
-    revived: int = 0
     missing: int = 0
     healed: int = 0
     red: list[Count] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
+    unforeseen: list[Exception] = field(default_factory=list)
+
+    def trouble(self, what: str, error: Exception) -> None:
+        """Note a list that could not be compared; the others are."""
+        foreseen = isinstance(error, HandoffError)
+        # The words of others' errors may quote what the source said of a person.
+        self.troubles.append(f"{what}: {error if foreseen else type(error).__name__}")
+        self.unforeseen += [] if foreseen else [error]
 
 
 async def compare_account(
@@ -71,16 +74,16 @@ async def compare_account(
         if lists:
             await _compare_occasions(engine, await open_source(*name), name, rules, compared)
             compared.read_at = datetime.now(UTC)
-    except HandoffError as error:
-        compared.troubles.append(str(error))
+    except Exception as error:
+        compared.trouble("dates", error)
     async with engine.connect() as connection:
         since = datetime.now(UTC) - LOOK_BACK
         due = await comparisons.due(connection, *name, since=since, lists=lists, everything=everything)
     for one in due:
         try:
             await _compare_list(engine, await open_source(*name), one, compared)
-        except HandoffError as error:
-            compared.troubles.append(f"{one.known.occasion.key}: {error}")
+        except Exception as error:
+            compared.trouble(one.known.occasion.key, error)
     return compared
 
 
@@ -95,7 +98,6 @@ async def _compare_occasions(
     if not listing.only_changes:
         compared.recorded += await _record_gone(engine, source, name, listing, rules)
     await plan_new_rules(engine, *name, rules)
-    compared.revived += await _revive(engine, name, since)
 
 
 async def _record_gone(
@@ -112,23 +114,6 @@ async def _record_gone(
 def gone(known: Occasion) -> Occasion:
     """Return the report of an occasion that its source does not have any more."""
     return replace(known, cancelled=True, changed=0.0)
-
-
-async def _revive(engine: AsyncEngine, name: tuple[str, str], since: datetime) -> int:
-    """Let batches wait that were planned too late because nobody listened; ``late_after`` decides about them.
-
-    They are those whose rule was at work and whose occasion was as it is before the moment passed.
-    """
-    revived = 0
-    async with engine.begin() as connection:
-        for row in await comparisons.missed(connection, *name, since):
-            rule, occasion = Rule.model_validate(row["spec"]), occasion_from_row(row)
-            if rule.matches(occasion):
-                await batches.move(connection, row["batch_id"], due_moment(rule, occasion))
-                revived += 1
-        if revived:
-            await ring(connection)
-    return revived
 
 
 async def _compare_list(engine: AsyncEngine, source: Source, one: ToCompare, compared: Compared) -> None:

@@ -48,9 +48,13 @@ async def _write(
 
 
 def _left_over(rule: Rule, batch: JudgedBatch, listed: list[Listed]) -> Iterator[Judged]:
-    """Judge the entries without a verdict; a person who has one in this batch is not judged again."""
+    """Judge the entries without a verdict; a person who has one in this batch is not judged again.
+
+    Nor is who came later: that is no matter of the audience.
+    """
+    later = {entry.registration.ref for entry in listed if entry.registration.registered_at > batch.moment}
     for entry in judge_list(rule, batch.known.occasion, batch.id, batch.moment, listed):
-        if entry.ref in batch.refs:
+        if entry.ref in batch.refs or entry.ref in later - batch.readable:
             continue
         if entry.contact_id in batch.contact_ids:
             entry = entry._replace(included=False, reason="duplicate", lane="", facts={})

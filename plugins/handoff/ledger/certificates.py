@@ -25,6 +25,7 @@ class Count:
     :param pending: contacts with an effect that is still open or held, or entries not judged yet.
     :param effects: how many effects are in which state.
     :param missing: how many entries of the source's own list the ledger did not know when it was compared.
+    :param round: see :class:`handoff.ledger.schema.Batch`.
     :param compared_at: when the source's own list was last read for comparison (aware).
     """
 
@@ -42,6 +43,7 @@ class Count:
     effects: dict[str, int]
     missing: int = 0
     compared_at: datetime | None = None
+    round: int = 0
 
     @property
     def unaccounted(self) -> int:
@@ -85,7 +87,7 @@ class OccasionBatches:
 # The row is kept as it is while its entries are counted: whoever judges more of them waits.
 BATCH = text("""
     SELECT batch.rule_id, batch.state, batch.due_at, COALESCE(batch.starts_at, batch.due_at) AS moment,
-        occasion.key, occasion.title
+        batch.round, occasion.key, occasion.title
     FROM handoff.batches AS batch
     JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
     WHERE batch.id = :batch_id FOR SHARE OF batch
@@ -134,7 +136,7 @@ UNSETTLED = text("""
     SELECT batch.id FROM handoff.batches AS batch
     LEFT JOIN handoff.certificates AS certificate ON certificate.batch_id = batch.id
     WHERE (CAST(:rule_id AS text) IS NULL OR batch.rule_id = :rule_id)
-      AND batch.state IN ('judged', 'held', 'cancelled', 'skipped')
+      AND (batch.state IN ('judged', 'held', 'cancelled', 'skipped') OR batch.reason = 'heard_too_late')
       AND (certificate.batch_id IS NULL OR certificate.pending > 0 OR NOT certificate.even
         OR certificate.written_at < batch.judged_at)
     ORDER BY batch.due_at, batch.id
@@ -181,6 +183,7 @@ async def count(connection: AsyncConnection, batch_id: int) -> Count:
         excluded=_excluded(entries),
         pending=handoffs.get(True, 0) + entries.get("not_judged", 0),
         effects=effects,
+        round=batch.round,
         compared_at=compared.compared_at if compared else None,
         # What was missing stays said for as long as it shows.
         missing=compared.missing if compared and entries.get("unaccounted") else 0,
@@ -202,7 +205,7 @@ async def write(connection: AsyncConnection, counted: Count) -> bool:
         "missing": counted.missing, "compared_at": counted.compared_at,
     }  # fmt: skip
     news = bool((await connection.execute(WRITE, values)).scalar_one())
-    cause = f"certificate/{counted.rule_id}/{counted.key}"
+    cause = f"certificate/{counted.rule_id}/{counted.key}" + (f"/{counted.round}" if counted.round else "")
     if counted.even:
         await notices.close(connection, cause)
     elif news:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,8 +43,9 @@ DUE = text("""
     FROM handoff.batches AS batch
     JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
     LEFT JOIN handoff.certificates AS certificate ON certificate.batch_id = batch.id
-    WHERE occasion.source = :source AND occasion.account = :account AND batch.state = 'judged'
-      AND batch.due_at > CAST(:since AS timestamptz)
+    WHERE occasion.source = :source AND occasion.account = :account AND batch.due_at > CAST(:since AS timestamptz)
+      -- Whom a batch was for that was heard of too late is read once.
+      AND (batch.state = 'judged' OR (batch.reason = 'heard_too_late' AND certificate.compared_at IS NULL))
     GROUP BY occasion.id
     HAVING bool_or(certificate.even IS FALSE) OR (:lists AND bool_or(
         :everything OR certificate.compared_at IS NULL
@@ -74,18 +74,6 @@ OPEN = text("""
     WHERE source = :source AND account = :account AND NOT cancelled
       AND EXISTS (SELECT FROM handoff.batches WHERE occasion_id = occasion.id AND state IN ('waiting', 'held'))
     ORDER BY id
-""")
-MISSED = text("""
-    SELECT batch.id AS batch_id, batch.due_at, version.spec, occasion.*
-    FROM handoff.batches AS batch
-    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
-    CROSS JOIN LATERAL (
-        SELECT spec FROM handoff.rule_versions WHERE rule_id = batch.rule_id AND created_at <= batch.due_at
-        ORDER BY version DESC LIMIT 1) AS version
-    WHERE occasion.source = :source AND occasion.account = :account AND NOT occasion.cancelled
-      AND batch.state = 'missed' AND batch.due_at > CAST(:since AS timestamptz)
-      AND occasion.changed > 0 AND to_timestamp(occasion.changed) <= batch.due_at
-    ORDER BY batch.id FOR NO KEY UPDATE OF batch
 """)
 GROUP_RULES = text("""
     SELECT DISTINCT rule_id FROM handoff.rule_versions WHERE spec ->> 'order_group' = :order_group ORDER BY rule_id
@@ -139,15 +127,6 @@ async def waited_for(connection: AsyncConnection, source: str, account: str) -> 
     """Return the account's occasions that a batch waits for."""
     rows = (await connection.execute(OPEN, {"source": source, "account": account})).mappings()
     return [_known(row) for row in rows]
-
-
-async def missed(connection: AsyncConnection, source: str, account: str, since: datetime) -> Sequence[RowMapping]:
-    """Return and lock the batches that were missed although rule and date were there before their moment.
-
-    Each has ``batch_id``, ``due_at``, the occasion's columns, and ``spec``: the rule as it was at that moment.
-    """
-    parameters = {"source": source, "account": account, "since": since}
-    return (await connection.execute(MISSED, parameters)).mappings().all()
 
 
 async def rules_of_group(connection: AsyncConnection, order_group: str) -> list[str]:

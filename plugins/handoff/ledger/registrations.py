@@ -66,7 +66,6 @@ LISTED = text("""
     WHERE registration.occasion_id = :occasion_id
     ORDER BY registration.registered_at, registration.ref
 """)
-# An entry that was not kept is read again, and the whole list with it.
 ZONES = text("""
     SELECT DISTINCT contact.timezone FROM handoff.registrations AS registration
     JOIN handoff.contacts AS contact ON contact.id = registration.contact_id
@@ -90,6 +89,16 @@ WITHDRAW = text("""
     SET unusable = 'withdrawn', contact_id = NULL, presence = '[]', details = '{}'
     FROM gone WHERE entry.occasion_id = gone.occasion_id AND entry.ref = gone.ref
 """)
+SINCE = text("""
+    -- One that could not be read was given the time of that reading.
+    SELECT ref, CASE WHEN unusable <> 'unreadable' THEN registered_at END AS since
+    FROM handoff.registrations WHERE occasion_id = :occasion_id
+""")
+JUDGED_AT = text("""
+    SELECT max(GREATEST(judged_at, due_at)) + interval '1 microsecond' FROM handoff.batches
+    WHERE occasion_id = :occasion_id AND state = 'judged'
+""")
+# An entry that was not kept is read again, and the whole list with it.
 READ_AT = text("""
     SELECT CASE WHEN min(read_at) > 'epoch' THEN max(read_at) END FROM handoff.registrations
     WHERE occasion_id = :occasion_id
@@ -146,19 +155,31 @@ async def store(connection: AsyncConnection, occasion_id: int, roster: Roster) -
     wait for each other in a circle.
     """
     found = [*map(_entry, roster.registrations), *(_unreadable(ref, roster.read_at) for ref in roster.unreadable)]
+    if roster.entire:
+        await _date(connection, occasion_id, found)
     entries = sorted({entry["ref"]: entry for entry in found}.values(), key=itemgetter("key", "ref"))
     for start in range(0, len(entries), WRITTEN_AT_ONCE):
         chunk = storable_json(entries[start : start + WRITTEN_AT_ONCE])
         await connection.execute(STORE, {"entries": chunk, "occasion_id": occasion_id, "read_at": roster.read_at})
 
 
+async def _date(connection: AsyncConnection, occasion_id: int, entries: list[dict[str, Any]]) -> None:
+    """Let entries without a time of their own keep the one that they have; a new one came after the judgement."""
+    one = {"occasion_id": occasion_id}
+    known = {row.ref: row.since for row in await connection.execute(SINCE, one)}
+    judged_at = (await connection.execute(JUDGED_AT, one)).scalar_one_or_none()
+    for entry in entries:
+        if since := known.get(entry["ref"], judged_at):
+            entry["registered_at"] = since.isoformat()
+
+
 async def store_whole(connection: AsyncConnection, occasion_id: int, roster: Roster) -> None:
     """Write a source's whole list; who was listed before and is not any more counts as ``withdrawn``.
 
-    An empty list withdraws nobody: that is what a source says that has no list at all.
+    An empty list that is not said to be entire withdraws nobody: that is what a source says that has no list at all.
     """
     await store(connection, occasion_id, roster)
-    if roster.registrations:
+    if roster.registrations or roster.entire:
         await connection.execute(WITHDRAW, {"occasion_id": occasion_id, "read_at": roster.read_at})
 
 

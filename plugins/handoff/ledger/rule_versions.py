@@ -1,6 +1,8 @@
-"""Rules as they were when something was planned with them."""
+"""Rules as they were when they began to be at work."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +16,10 @@ PIN = text("""
     FROM handoff.rule_versions WHERE rule_id = :rule_id
     ON CONFLICT (rule_id, hash) DO UPDATE SET hash = EXCLUDED.hash
     RETURNING version
+""")
+AT_WORK = text("""
+    SELECT spec FROM handoff.rule_versions WHERE rule_id = :rule_id AND created_at <= :moment
+    ORDER BY version DESC LIMIT 1
 """)
 FIND = text("SELECT version FROM handoff.rule_versions WHERE rule_id = :rule_id AND hash = :hash")
 LOAD = text("SELECT spec FROM handoff.rule_versions WHERE rule_id = :rule_id AND version = :version")
@@ -36,6 +42,13 @@ async def order_groups(connection: AsyncConnection, rule: Rule) -> list[str]:
     """Return every group in whose lanes the rule may have work: its own first, then those it had before."""
     former = set((await connection.execute(GROUPS, {"rule_id": rule.id})).scalars())
     return [rule.order_group, *sorted(former - {rule.order_group})]
+
+
+async def at_work(connection: AsyncConnection, rule_id: str, moment: datetime) -> Rule | None:
+    """Return the rule as it was at a moment (aware), ``None`` when it was not at work yet."""
+    parameters = {"rule_id": rule_id, "moment": moment}
+    spec = (await connection.execute(AT_WORK, parameters)).scalar_one_or_none()
+    return None if spec is None else Rule.model_validate(spec)
 
 
 async def load(connection: AsyncConnection, rule_id: str, version: int) -> Rule:
