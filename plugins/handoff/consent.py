@@ -1,6 +1,6 @@
 """Whether somebody may be written to: decided from what they said and were told, at the moment of sending.
 
-Messages for the purpose ``service`` need none of this. For ``survey`` and ``marketing`` a rule names its
+Rules with the purpose ``service`` need none of this. For ``survey`` and ``marketing`` a rule names its
 legal basis (section 7 UWG; what it rests on: email_and_consent, 8.2 to 8.4): a consent for this channel and
 purpose, or an existing customer who was told at the collection of the address that they may object.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from handoff.rule import Rule
 from handoff.steps import Step
 
 Channel = Literal["email", "sms", "phone"]
@@ -41,7 +42,8 @@ class Standing:
     """What the ledger knows of a subject.
 
     :param suppressed: reasons of the suppressions that hold for the channel.
-    :param said: what the person said last, one of ``SAID``; ``None`` when nothing is known.
+    :param said: what the person said last, one of ``SAID``, though no ``granted`` takes the place of a ``confirmed``
+        that stands; ``None`` when nothing is known.
     :param notice_given: whether the person was told, when the address was collected, that they may object.
     :param wording: hash of the wording that was agreed to or told, empty when there is none.
     """
@@ -52,10 +54,23 @@ class Standing:
     wording: str = ""
 
 
-def refusal(legal_basis: str | None, standing: Standing) -> str | None:
+def subject_of(rule: Rule, step: Step, contact_key: str) -> Subject | None:
+    """Return what a step of a rule needs a legal ground for; ``None`` when it writes to nobody, or as service."""
+    if rule.purpose == SERVICE or not (step.to_person or step.target_writes):
+        return None
+    return Subject(contact_key, channel_of(step), rule.purpose)
+
+
+def confirmed_only(rule: Rule, purpose: str) -> bool:
+    """Whether nothing but a double opt-in counts as a consent of the rule's contacts."""
+    return rule.single_opt_in and purpose == "marketing"
+
+
+def refusal(legal_basis: str | None, standing: Standing, *, confirmed: bool = False) -> str | None:
     """Return why nothing may be sent, as a reason of :mod:`handoff.reasons`; ``None`` when it may.
 
     :param legal_basis: the rule's: ``consent`` or ``existing_customer``; without one nothing may be sent.
+    :param confirmed: a consent has to be confirmed by a double opt-in.
     """
     if standing.suppressed:
         return "unsubscribed" if "unsubscribed" in standing.suppressed else "suppressed"
@@ -65,11 +80,12 @@ def refusal(legal_basis: str | None, standing: Standing) -> str | None:
         return "objected"
     if legal_basis == "existing_customer":
         return None if standing.notice_given else "no_objection_notice"
-    agreed = legal_basis == "consent" and standing.said in {"granted", "confirmed"}
-    return None if agreed else "no_consent"
+    if legal_basis != "consent" or standing.said is None:
+        return "no_consent"
+    return "not_confirmed" if confirmed and standing.said == "granted" else None
 
 
 def channel_of(step: Step) -> Channel:
-    """Return by which channel a step that writes to or calls a person reaches them."""
+    """Return by which channel a step, or its target because of it, reaches the person."""
     channels: dict[str, Channel] = {"sms": "sms", "call": "phone"}
     return channels.get(step.step.partition(".")[0], "email")

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 from handoff.answer import SOURCE as ANSWERS
 from handoff.answer import TRIED
 from handoff.confirmation_rule import ConfirmationRule
+from handoff.consent import SERVICE
 from handoff.messages import Templates
 from handoff.opt_in_mail import opt_in_variables
 from handoff.rule_document import Document, Location
 from handoff.rule_errors import problem_at
 from handoff.rule_file import RuleFile, load_paths
 from handoff.rule_problem import RuleProblem
-from handoff.steps import Email, OptIn, Step, Survey
+from handoff.steps import ActiveCampaignList, Email, OptIn, QuentnCampaign, Step, Survey
 from handoff.survey_mail import survey_variables
 from handoff.template_check import AnyFact, check_text
 
@@ -26,6 +27,11 @@ CheckText = Callable[[str, "Shown"], list[str]]
 
 OWN: dict[type[Step], Callable[[], dict[str, Any]]] = {Survey: survey_variables, OptIn: opt_in_variables}
 """Samples of what only the mails of a kind may use."""
+MAILINGS: dict[type[Step], str] = {
+    QuentnCampaign: "starts a campaign (Kampagne)",
+    ActiveCampaignList: "subscribes to a list (Liste)",
+}
+"""What is seldom a service to somebody who did not ask for it."""
 
 
 class Shown(NamedTuple):
@@ -45,10 +51,12 @@ class Report:
     """What lint found.
 
     :param files: the valid rule files, also those with a problem in a template.
+    :param warnings: what works as it is written, and is perhaps not meant so.
     """
 
     files: tuple[RuleFile, ...]
     problems: tuple[RuleProblem, ...]
+    warnings: tuple[RuleProblem, ...] = ()
 
 
 def lint(paths: Sequence[Path], templates: Path) -> Report:
@@ -61,7 +69,21 @@ def lint(paths: Sequence[Path], templates: Path) -> Report:
     # Many rules name the same templates: each is checked once.
     message, small = cache(partial(_check_message, Templates(templates))), cache(_check_text)
     in_templates = [problem for file in files for problem in _check_templates(file, message, small)]
-    return Report(tuple(files), (*problems, *in_templates, *_check_askers(files)))
+    warnings = tuple(warning for file in files for warning in _check_service(file))
+    return Report(tuple(files), (*problems, *in_templates, *_check_askers(files)), warnings)
+
+
+def _check_service(file: RuleFile) -> Iterator[RuleProblem]:
+    """Find what goes as service, so whatever the consent, to contacts that count as single opt-in."""
+    rule = file.rule
+    if rule.purpose != SERVICE or not rule.single_opt_in:
+        return
+    for index, step in enumerate(rule.steps):
+        if type(step) in MAILINGS:
+            what = f"{MAILINGS[type(step)]} as service, so nobody is asked for a consent; contacts of {rule.source} "
+            what += "count as single opt-in"
+            right = "for advertising add purpose: marketing and legal_basis: consent; what they booked for may stay"
+            yield problem_at(file.path, Document.parse(file.text), ("steps", index), what=what, right=right)
 
 
 def _check_askers(files: Sequence[RuleFile]) -> Iterator[RuleProblem]:

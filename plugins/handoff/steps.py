@@ -14,6 +14,9 @@ from handoff.windows import Window
 
 Name = Annotated[str, Field(min_length=1, max_length=250)]
 
+TAG = "Name or id of the tag"
+CREATE = "Create the tag when the account does not have it; tag is its name then, not an id"
+
 
 class Step(BaseModel):
     """What every step has in common."""
@@ -34,6 +37,8 @@ class Step(BaseModel):
     """Whether the step asks the person's opinion, which is advertising in German law."""
     to_person: ClassVar[bool] = False
     """Whether the step writes to or calls the person, so that the rule's window holds for it."""
+    target_writes: ClassVar[bool] = False
+    """Whether the target may write to the person because of the step, by a campaign, an automation or a sign-up."""
     readable: ClassVar[bool] = True
     """Whether a target that can be read tells afterwards if the step took place; else a doubtful one is held."""
     requests: ClassVar[int] = 1
@@ -49,9 +54,13 @@ class KlickTippContact(Step):
 
     step: Literal["klicktipp.contact"]
     conn_id: str = "klicktipp_default"
-    opt_in: str = Field("", description="Name of the opt-in process (Opt-in-Prozess); empty: the account's default")
-    tag: str = Field("", description="Name of a tag to set in the same call")
+    opt_in: str = Field(
+        "", description="Name or id of the opt-in process (Opt-in-Prozess); empty: the account's default"
+    )
+    tag: str = Field("", description="Name or id of a tag to set in the same call")
     fields: dict[str, str] = Field(default_factory=dict, description="KlickTipp field to template")
+
+    target_writes: ClassVar[bool] = True
 
 
 class KlickTippTag(Step):
@@ -59,8 +68,10 @@ class KlickTippTag(Step):
 
     step: Literal["klicktipp.tag"]
     conn_id: str = "klicktipp_default"
-    tag: Name
-    create: bool = Field(False, description="Create the tag when the account does not have it")
+    tag: Name = Field(description=TAG)
+    create: bool = Field(False, description=CREATE)
+
+    target_writes: ClassVar[bool] = True
 
 
 class KlickTippUntag(Step):
@@ -68,7 +79,7 @@ class KlickTippUntag(Step):
 
     step: Literal["klicktipp.untag"]
     conn_id: str = "klicktipp_default"
-    tag: Name
+    tag: Name = Field(description=TAG)
 
 
 class ActiveCampaignContact(Step):
@@ -86,10 +97,11 @@ class ActiveCampaignTag(Step):
 
     step: Literal["activecampaign.tag"]
     conn_id: str = "activecampaign_default"
-    tag: Name
-    create: bool = Field(False, description="Create the tag when the account does not have it")
+    tag: Name = Field(description=TAG)
+    create: bool = Field(False, description=CREATE)
     bulk: Literal["auto", "never"] = Field("auto", description="auto: big batches use bulk_import")
 
+    target_writes: ClassVar[bool] = True
     needs_id: ClassVar[bool] = True
     at_once: ClassVar[int] = 250
 
@@ -99,7 +111,7 @@ class ActiveCampaignUntag(Step):
 
     step: Literal["activecampaign.untag"]
     conn_id: str = "activecampaign_default"
-    tag: Name
+    tag: Name = Field(description=TAG)
 
     requests: ClassVar[int] = 2
     needs_id: ClassVar[bool] = True
@@ -112,6 +124,7 @@ class ActiveCampaignList(Step):
     conn_id: str = "activecampaign_default"
     list: Name = Field(description="List name or id")
 
+    target_writes: ClassVar[bool] = True
     requests: ClassVar[int] = 2
     needs_id: ClassVar[bool] = True
 
@@ -218,6 +231,7 @@ class QuentnTerm(Step):
     term: Name
     create: bool = Field(False, description="Create the term when the account does not have it")
 
+    target_writes: ClassVar[bool] = True
     requests: ClassVar[int] = 2
 
 
@@ -240,6 +254,7 @@ class QuentnCampaign(Step):
         ge=1, le=2_147_483_647, strict=True, description="Number of the campaign; Quentn lists no names (Kampagne)"
     )
 
+    target_writes: ClassVar[bool] = True
     readable: ClassVar[bool] = False
     requests: ClassVar[int] = 2
 

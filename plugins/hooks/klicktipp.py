@@ -40,7 +40,7 @@ class KlickTippHook(VendorHook):
     """Contacts and tags of one KlickTipp account.
 
     Every method raises the :class:`~handoff.errors.TargetError` family and makes one attempt.
-    Fields are named by label or id, tags and opt-in processes by name.
+    Fields, tags and opt-in processes are named by label or name, or by id; a tag to be created by its name.
 
     :param klicktipp_conn_id: Airflow connection of type ``klicktipp``.
     """

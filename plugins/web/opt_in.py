@@ -12,14 +12,12 @@ from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.home import rules_folder
 from handoff.ledger import opt_ins
 from handoff.ledger.confirming import confirm
 from handoff.ledger.keys import signing_key
 from handoff.ledger.opt_ins import OptedIn
 from handoff.links import opt_in_effect
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
+from handoff.rule_file import project_rules
 from web.ledger import Ledger
 from web.opt_in_page import opt_in_page
 
@@ -41,7 +39,7 @@ async def do(token: str, request: Request, ledger: Ledger) -> HTMLResponse:
     agent = request.headers.get("user-agent", "")
     async with ledger.begin() as connection:
         await _asked(connection, token)
-    rules = await asyncio.to_thread(_rules)
+    rules = await asyncio.to_thread(project_rules)
     async with ledger.begin() as connection:
         asked = await _asked(connection, token)
         news = await confirm(connection, asked, rules, ip=ip, user_agent=agent)
@@ -55,7 +53,3 @@ async def _asked(connection: AsyncConnection, token: str) -> OptedIn:
     if asked is None:
         raise HTTPException(404)
     return asked
-
-
-def _rules() -> list[Rule]:
-    return [file.rule for file in load_folder(rules_folder())[0]]

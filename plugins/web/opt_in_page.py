@@ -9,7 +9,7 @@ from html import escape
 from fastapi.responses import HTMLResponse
 
 from handoff.ledger.opt_ins import OptedIn
-from web.survey_page import frame
+from web.public_page import public_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ def opt_in_page(asked: OptedIn, *, news: bool = False) -> HTMLResponse:
 {escape(asked.wording)}</blockquote>
 <form method="post"><p><button type="submit">{escape(words.button)}</button></p></form>
 <p class="hint">{escape(words.hint)}</p>"""
-    return frame(words.language, words.title, body, 200)
+    return public_page(words.language, words.title, body)
 
 
 def _said(words: Words, title: str, sentence: str, status: int) -> HTMLResponse:
-    return frame(words.language, title, f"<h1>{escape(title)}</h1>\n<p>{escape(sentence)}</p>", status)
+    return public_page(words.language, title, f"<h1>{escape(title)}</h1>\n<p>{escape(sentence)}</p>", status)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
 from handoff.delivery.by_hand import ByHand
 from handoff.recipients import MOST, UnusableLine, recipients
+from handoff.rule import Rule
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import a_rule
@@ -65,7 +67,7 @@ async def test_the_command_hands_over_at_once_and_the_same_key_only_once(
     file.write_text("Bert Beispiel <bert@example.org>\n", "utf-8")
     words = ("add-recipient", "mine", "Eva Muster <eva@example.org>", "--file", file, "--key", "summer", "--json")
     assert (await handoff(ledger_url, *words)).json == {
-        "rule": "mine", "recipients": 2, "added": True, "occasion": "mine/summer",
+        "rule": "mine", "recipients": 2, "added": True, "occasion": "mine/summer", "will_be_skipped": {},
     }  # fmt: skip
     rule = a_rule(
         id="mine", who="attended", when={"days": 30, "before": "start"}, steps=[{"step": "klicktipp.tag", "tag": "T"}]
@@ -78,10 +80,36 @@ async def test_the_command_hands_over_at_once_and_the_same_key_only_once(
     assert await judge_due(ledger, rule, ByHand()) == []
 
 
+async def test_a_survey_to_the_own_address_needs_the_notice_and_the_command_says_so(
+    ledger: AsyncEngine, ledger_url: str, folder: Path, project: Path
+) -> None:
+    shipped = (project / "include" / "handoffs" / "customer_survey.yaml").read_text("utf-8")
+    (folder / "include" / "handoffs" / "customer_survey.yaml").write_text(shipped, "utf-8")
+    survey, target = Rule.model_validate(yaml.safe_load(shipped)), MemoryTarget(readable=False)
+
+    async def by_hand(*words: str) -> str:
+        told = (await handoff(ledger_url, "add-recipient", "customer_survey", *words)).out
+        await judge_due(ledger, survey, ByHand())
+        await work(ledger, survey, desk_of(ledger, {"smtp_default": target}))
+        return told
+
+    told = await by_hand("you@example.org", "bert@example.org")
+    assert "2 of 2 will be skipped: no_objection_notice" in told
+    command = "handoff consent ADDRESS --notice survey --wording TEXT --source WHERE"
+    assert command in told
+    assert command in survey.docs
+    ends = "SELECT state, reason FROM handoff.effects ORDER BY id"
+    assert await rows(ledger, ends) == [("skipped", "no_objection_notice")] * 2
+    added = command.replace("ADDRESS", "you@example.org").removeprefix("handoff ").split()
+    assert (await handoff(ledger_url, *added)).status == 0
+    assert "will be skipped" not in await by_hand("you@example.org")
+    assert [email for email, _ in target.effects] == ["you@example.org"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nothing", "eva@example.org"), "there is no valid rule 'nothing'; there are: mine"),
+        (("nothing", "eva@example.org"), "has the rule nothing; see: handoff list, handoff lint"),
         (("mine",), "name at least one recipient"),
         (("mine", "eva@@"), "line 1 of the recipients cannot be used: invalid_email"),
         (("mine", "--file", "no_such_file"), "no_such_file cannot be read"),

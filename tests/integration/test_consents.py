@@ -26,7 +26,7 @@ from tests.support.domain import FixedSource, a_rule, an_occasion, some_registra
 from tests.support.rows import rows
 from tests.support.targets import MemoryTarget
 
-TAG = {"step": "klicktipp.tag", "tag": "befragt"}
+UNTAG = {"step": "klicktipp.untag", "tag": "befragt"}
 MAIL = {"step": "email", "template": "webinar_attended"}
 CONSENT = {"purpose": "marketing", "legal_basis": "consent"}
 CUSTOMER = {"purpose": "marketing", "legal_basis": "existing_customer"}
@@ -80,7 +80,7 @@ async def mails(ledger: AsyncEngine) -> list[tuple[str, str]]:
 
 
 async def test_by_consent_only_who_agreed_to_this_by_this_channel_is_written_to(ledger: AsyncEngine) -> None:
-    rule = a_rule(steps=[TAG, MAIL], **CONSENT)
+    rule = a_rule(steps=[UNTAG, MAIL], **CONSENT)
     await judged(ledger, rule, 7)
     await say(ledger, 0, "granted")
     await say(ledger, 2, "granted", purpose="survey")
@@ -120,7 +120,7 @@ async def test_service_asks_nothing(ledger: AsyncEngine) -> None:
     def note(_: Any, __: Any, statement: str, *rest: Any) -> None:
         asked.append(statement)
 
-    rule = a_rule(steps=[TAG, MAIL])
+    rule = a_rule(steps=[UNTAG, MAIL])
     await judged(ledger, rule, 3)
     await suppress(ledger, 0, "all", "objection")
     event.listen(ledger.sync_engine, "before_cursor_execute", note)
@@ -148,7 +148,7 @@ async def test_many_are_asked_for_in_few_queries(ledger: AsyncEngine) -> None:
 
 async def test_a_withdrawal_bites_between_two_effects(ledger: AsyncEngine) -> None:
     """Judged with a consent; taken back while the step before the mail is on its way."""
-    rule = a_rule(steps=[TAG, MAIL], **CONSENT)
+    rule = a_rule(steps=[UNTAG, MAIL], **CONSENT)
     await judged(ledger, rule, 2)
     for number in (0, 1):
         await say(ledger, number, "confirmed")

@@ -371,7 +371,9 @@ async def test_what_was_asked_goes_weeks_after_its_link_and_the_proof_stays(
         ("", "{step: email, template: opt_in}", "unknown variable"),
         ("", "{step: opt_in, wording: '  '}", "wording"),
         ("purpose: marketing\nlegal_basis: consent\n", "{step: opt_in, wording: Ja.}", "the consent is still to come"),
+        ("purpose: marketing\nlegal_basis: consent\n", "{step: opt_in, wording: Ja.}", "let a rule of its own"),
         ("", "{step: opt_in, wording: Ja.}\n  - {step: klicktipp.tag, tag: da}", "nothing can follow an opt_in"),
+        ("", "{step: opt_in, wording: Ja.}\n  - {step: klicktipp.tag, tag: da}", "make it the last step"),
     ],
 )
 def test_lint(templates: Path, tmp_path: Path, head: str, steps: str, wrong: str) -> None:

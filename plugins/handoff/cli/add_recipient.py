@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,9 +14,20 @@ from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.rules import rule_named
 from handoff.cli.table import as_json
+from handoff.contact import Contact
 from handoff.delivery.by_hand import hand_over
+from handoff.delivery.consents import refusals
 from handoff.errors import HandoffError
+from handoff.reasons import in_words
 from handoff.recipients import recipients
+from handoff.rule import Rule
+
+REMEDIES = {
+    "no_consent": "--grant {} --wording TEXT --source WHERE",
+    "not_confirmed": "--grant {} --wording TEXT --source WHERE --double-opt-in",
+    "no_objection_notice": "--notice {} --wording TEXT --source WHERE",
+}
+"""What to add to ``handoff consent ADDRESS``, with the rule's purpose, when it is so."""
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,17 +53,33 @@ def _run(arguments: argparse.Namespace) -> int:
         raise HandoffError("name at least one recipient, or a --file with recipients")
     key = f"{rule.id}/{arguments.key or uuid.uuid4()}"
 
-    async def work(engine: AsyncEngine) -> bool:
-        return await hand_over(engine, rule, key=key, people=people, title=arguments.title)
+    async def work(engine: AsyncEngine) -> tuple[bool, Mapping[str, int]]:
+        added = await hand_over(engine, rule, key=key, people=people, title=arguments.title)
+        return added, await _skipped(engine, rule, people)
 
-    added = with_ledger(arguments, work)
+    added, skipped = with_ledger(arguments, work)
     if arguments.json:
-        print(as_json({"rule": rule.id, "recipients": len(people), "added": added, "occasion": key}))
+        given = {"rule": rule.id, "recipients": len(people), "added": added, "occasion": key}
+        print(as_json(given | {"will_be_skipped": skipped}))
     elif added:
         print(f"{len(people)} recipients wait for the next run of {rule.id}; its doorbell rings now")
+        for reason, count in skipped.items():
+            print(f"{count} of {len(people)} will be skipped: {_advice(reason, rule)}")
     else:
         print("this was done before under the same --key; nothing was added")
     return 0
+
+
+async def _skipped(engine: AsyncEngine, rule: Rule, people: Sequence[Contact]) -> Mapping[str, int]:
+    """Return how many would be skipped for which reason, as far as the consent store knows it now."""
+    found = await refusals(engine, rule, [person.key for person in people])
+    return dict(sorted(Counter(found.values()).items()))
+
+
+def _advice(reason: str, rule: Rule) -> str:
+    words = f"{reason}, {in_words(reason)}"
+    remedy = REMEDIES.get(reason, "").format(rule.purpose)
+    return f"{words}; if it is so, add it with: handoff consent ADDRESS {remedy}" if remedy else words
 
 
 def _lines(file: Path) -> list[str]:

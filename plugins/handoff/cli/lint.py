@@ -26,16 +26,18 @@ def _run(arguments: argparse.Namespace) -> int:
 def _as_json(report: Report) -> str:
     rules = [{"id": file.rule.id, "path": str(file.path)} for file in report.files]
     problems = [problem.as_json() for problem in report.problems]
-    return json.dumps({"ok": not problems, "rules": rules, "problems": problems}, indent=2)
+    warnings = [warning.as_json() for warning in report.warnings]
+    return json.dumps({"ok": not problems, "rules": rules, "problems": problems, "warnings": warnings}, indent=2)
 
 
 def _as_text(report: Report) -> str:
     rules = _count(len(report.files), "rule")
+    warnings = [f"warning: {warning}" for warning in report.warnings]
     if not report.problems:
-        return f"OK: {rules}, no problems"
+        return "\n\n".join([*warnings, f"OK: {rules}, no problems"])
     wrong = len({problem.path for problem in report.problems})
     last = f"{_count(len(report.problems), 'problem')} in {_count(wrong, 'file')}; read as rules: {len(report.files)}"
-    return "\n\n".join([*map(str, report.problems), last])
+    return "\n\n".join([*map(str, report.problems), *warnings, last])
 
 
 def _count(number: int, noun: str) -> str:

@@ -59,11 +59,18 @@ STANDINGS = text("""
               AND suppression.channel IN (asked.channel, 'all')) AS suppressed
     FROM jsonb_to_recordset(CAST(:asked AS jsonb)) AS asked (contact_key text, channel text, purpose text)
     LEFT JOIN LATERAL (
+        SELECT max(at) AS at FROM handoff.consents AS consent
+        WHERE consent.contact_key = asked.contact_key AND consent.channel = asked.channel
+          AND consent.purpose = asked.purpose AND what IN ('withdrawn', 'objected')
+    ) AS no ON true
+    LEFT JOIN LATERAL (
         SELECT what, wording_hash FROM handoff.consents AS consent
         WHERE consent.contact_key = asked.contact_key AND consent.channel = asked.channel
           AND consent.purpose = asked.purpose AND what IN ('granted', 'confirmed', 'withdrawn', 'objected')
-        -- Of what was said in the same second, no counts.
-        ORDER BY at DESC, what IN ('withdrawn', 'objected') DESC, id DESC LIMIT 1
+          -- Of what was said in the same second, no counts.
+          AND (no.at IS NULL OR at > no.at OR at = no.at AND what IN ('withdrawn', 'objected'))
+        -- What was granted anew does not weaken a double opt-in that stands.
+        ORDER BY at > no.at DESC NULLS LAST, what = 'confirmed' DESC, at DESC, id DESC LIMIT 1
     ) AS said ON true
     LEFT JOIN LATERAL (
         SELECT wording_hash FROM handoff.consents AS consent

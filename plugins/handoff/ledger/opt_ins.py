@@ -11,12 +11,13 @@ from datetime import datetime
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.consent import Subject, refusal
+from handoff.consent import Subject, confirmed_only, refusal
 from handoff.ledger import consents
 from handoff.ledger.consents import wording_hash
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.storable import storable
 from handoff.occasion import BY_HAND
+from handoff.rule import Rule
 from handoff.steps import OptIn
 from handoff.target import Call
 
@@ -109,12 +110,12 @@ class OptedIn:
     expired: bool
 
 
-async def opt_in_refusal(engine: AsyncEngine, effect: OpenEffect, call: Call) -> str | None:
+async def opt_in_refusal(engine: AsyncEngine, rule: Rule, effect: OpenEffect, call: Call) -> str | None:
     """Return why a confirmation mail must not go out, as a reason; if it may, note that it goes out now.
 
     Of other steps nothing is asked and nothing noted. Asked again for the same effect it notes the later time.
 
-    :param effect: about to go out with this ``call``.
+    :param effect: about to go out by the ``rule`` with this ``call``.
     """
     step = call.step
     if not isinstance(step, OptIn):
@@ -123,7 +124,8 @@ async def opt_in_refusal(engine: AsyncEngine, effect: OpenEffect, call: Call) ->
         given = {"handoff_id": effect.handoff_id, "by_hand": BY_HAND}
         sign_up = (await connection.execute(SIGN_UP, given)).one()
         subject = Subject(sign_up.contact_key, step.channel, step.purpose)
-        if said_no := await _said_no(connection, subject, sign_up.own_at):
+        confirmed = confirmed_only(rule, step.purpose)
+        if said_no := await _said_no(connection, subject, sign_up.own_at, confirmed):
             return said_no
         noted = {
             "effect_key": call.key, "contact_key": subject.contact_key, "purpose": subject.purpose,
@@ -143,10 +145,15 @@ async def opt_in_refusal(engine: AsyncEngine, effect: OpenEffect, call: Call) ->
         return None
 
 
-async def _said_no(connection: AsyncConnection, subject: Subject, own_at: datetime | None) -> str | None:
-    """Return why nothing is to be asked: it was answered already, by a yes, or by a no after the sign-up."""
+async def _said_no(
+    connection: AsyncConnection, subject: Subject, own_at: datetime | None, confirmed: bool
+) -> str | None:
+    """Return why nothing is to be asked: it was answered already, by a yes, or by a no after the sign-up.
+
+    :param confirmed: only a double opt-in is a yes.
+    """
     standing = (await consents.standings(connection, [subject]))[subject]
-    if refusal("consent", standing) is None:
+    if refusal("consent", standing, confirmed=confirmed) is None:
         return "already_consented"
     given = {
         "contact_key": subject.contact_key, "channel": subject.channel, "purpose": subject.purpose, "own_at": own_at,

@@ -46,8 +46,11 @@ class ActiveCampaignProtocol:
         return {str(tag["id"]): str(tag.get("tag")) for tag in tags if tag.get("tagType", "contact") == "contact"}
 
     def tag_id(self, name: str, create: bool = False) -> Conversation[str]:
-        """Return a tag's id. :raises Refused: the account does not have it and it is not to be created."""
-        found = yield from self.tags.find(name)
+        """Return the id of a tag, named by its name or id; one that may have to be created, by its name.
+
+        :raises Refused: the account does not have it and it is not to be created.
+        """
+        found = yield from self.tags.find(name, by_name=create)
         if found is None and create:
             found = yield Shared(f"create tag {name}", lambda: self._create_tag(name))
         if found is None:
@@ -191,7 +194,7 @@ class ActiveCampaignProtocol:
 
     def _names(self, path: str, key: str, names: tuple[str, ...]) -> Conversation[list[tuple[str, str]]]:
         items = yield from self._all(path, key, f"read {key}")
-        return [(str(item["id"]), str(item[name])) for item in items for name in ("id", *names) if item.get(name)]
+        return [(str(item["id"]), str(item.get(name) or "")) for item in items for name in names]
 
     def _tag_names(self) -> Conversation[list[tuple[str, str]]]:
         return list((yield from self.read_tags()).items())
@@ -206,7 +209,7 @@ class ActiveCampaignProtocol:
         try:
             created = yield from self._created(request, "tag")
         except (Denied, UnknownOutcome) as error:
-            found = yield from self.tags.find(name, again=True)
+            found = yield from self.tags.find(name, again=True, by_name=True)
             if found is None and isinstance(error, UnknownOutcome):
                 raise Transient(self.account, request.operation, error.words) from None
             if found is None:

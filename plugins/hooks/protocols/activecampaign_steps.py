@@ -78,8 +78,9 @@ class ActiveCampaignSteps:
                 values = [{"id": int(field), "value": value} for field, value in fields.items()]
                 return _entry(call.contact, attributes) | ({"fields": values} if values else {})
             case ActiveCampaignTag(bulk="auto") as step:
-                yield from self.protocol.tag_id(step.tag, step.create)
-                return _entry(call.contact, _attributes(call.contact)) | {"tags": [step.tag]}
+                tag_id = yield from self.protocol.tag_id(step.tag, step.create)
+                name = self.protocol.tags.name_of(tag_id) or step.tag
+                return _entry(call.contact, _attributes(call.contact)) | {"tags": [name]}
         return None
 
     def _put(self, step: ActiveCampaignContact, call: Call) -> Conversation[Proof]:
@@ -147,7 +148,7 @@ class ActiveCampaignSteps:
         return {"contact_id": str(stored["id"])} if complete else None
 
     def _tag_seen(self, step: ActiveCampaignTag, call: Call) -> Conversation[Proof | None]:
-        tag_id = yield from self.protocol.tags.find(step.tag)
+        tag_id = yield from self.protocol.tags.find(step.tag, by_name=step.create)
         contact_id = (yield from self._known(call)) if tag_id else None
         if tag_id is None or contact_id is None:
             return None

@@ -42,7 +42,8 @@ STANDARD_FIELDS = frozenset({
 class KlickTippProtocol:
     """One account's operations, with its session and the ids of its tags, fields and opt-in processes.
 
-    Names are resolved to ids on first use. SmartTags are not listed by KlickTipp and never appear here.
+    Names are resolved to ids on first use; an id may be given instead. SmartTags are not listed by KlickTipp and never
+    appear here.
 
     :param account: Airflow connection id, for errors.
     """
@@ -68,8 +69,11 @@ class KlickTippProtocol:
         return (yield from self._numbered("/tag", "read tags"))
 
     def tag_id(self, name: str, create: bool = False) -> Conversation[int]:
-        """Return a tag's id. :raises Refused: the account does not have it and it is not to be created."""
-        found = yield from self.tags.find(name)
+        """Return the id of a tag, named by its name or id; one that may have to be created, by its name.
+
+        :raises Refused: the account does not have it and it is not to be created.
+        """
+        found = yield from self.tags.find(name, by_name=create)
         if found is None and create:
             found = yield Shared(f"create tag {name}", lambda: self._create_tag(name))
         if found is None:
@@ -94,7 +98,7 @@ class KlickTippProtocol:
 
         Without an opt-in process KlickTipp uses the account's default, which sends a confirmation mail (2.3).
 
-        :param opt_in: name of an opt-in process. :param fields: values by field id (see :meth:`field_values`).
+        :param opt_in: name or id of an opt-in process. :param fields: values by field id (see :meth:`field_values`).
         """
         body: dict[str, Any] = {"email": email}
         if opt_in:
@@ -167,7 +171,7 @@ class KlickTippProtocol:
             return {}
         if not isinstance(answer, dict) or not all(isinstance(name, str | None) for name in answer.values()):
             raise unreadable(self.account, request, "the answer is not a map of names")
-        return {key: name for key, name in answer.items() if name}
+        return {key: name or "" for key, name in answer.items()}
 
     def _tag_names(self) -> Conversation[list[tuple[str, str]]]:
         return list((yield from self.read_tags()).items())
@@ -180,8 +184,7 @@ class KlickTippProtocol:
         return {number: name for number, name in names.items() if number.isdigit()}
 
     def _read_fields(self) -> Conversation[list[tuple[str, str]]]:
-        labels = yield from self._map("/field", "read fields")
-        return [*labels.items(), *((field, field) for field in labels)]
+        return list((yield from self._map("/field", "read fields")).items())
 
     def _create_tag(self, name: str) -> Conversation[str | None]:
         """Create a tag once; when that fails or is doubtful, see whether the account has it now.
@@ -194,7 +197,7 @@ class KlickTippProtocol:
             if not isinstance(answer, list) or len(answer) != 1 or not str(answer[0]).isdigit():
                 raise unreadable(self.account, request, "the answer is not a tag's id")
         except (Denied, UnknownOutcome) as error:
-            found = yield from self.tags.find(name, again=True)
+            found = yield from self.tags.find(name, again=True, by_name=True)
             if found is None and isinstance(error, UnknownOutcome):
                 raise Transient(self.account, request.operation, error.words) from None
             if found is None:

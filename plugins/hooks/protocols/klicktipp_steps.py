@@ -92,7 +92,7 @@ class KlickTippSteps:
         return _proof(tag_id, int(stored["id"])) if complete and tagged else None
 
     def _tag_seen(self, step: KlickTippTag, contact: Contact) -> Conversation[Proof | None]:
-        tag_id = yield from self.protocol.tags.find(step.tag)
+        tag_id = yield from self.protocol.tags.find(step.tag, by_name=step.create)
         stored = (yield from self.protocol.look_up(contact.email)) if tag_id else None
         if stored is None or tag_id is None or not self._has(stored, int(tag_id)):
             return None

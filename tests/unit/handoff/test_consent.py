@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.consent import REASONS, SAID, Standing, channel_of, refusal
+from handoff.consent import REASONS, SAID, Standing, Subject, channel_of, confirmed_only, refusal, subject_of
 from handoff.consent_file import read_consents
 from handoff.contact import Contact
 from handoff.errors import HandoffError
 from handoff.reasons import WORDS, in_words
 from handoff.rule import LegalBasis
-from handoff.steps import Email
+from handoff.rule_kinds import kind_of
+from handoff.steps import STEPS, Email
+from handoff.webinar_rule import WebinarRule
 
 SUPPRESSED = st.frozensets(st.sampled_from(REASONS))
 SAYINGS = st.sampled_from([None, *SAID])
@@ -41,9 +43,9 @@ def test_a_suppression_more_never_allows_more(basis: str | None, standing: Stand
     assert refusal(basis, more) in {"unsubscribed", "suppressed"}
 
 
-@given(BASES, STANDINGS)
-def test_every_refusal_has_words(basis: str | None, standing: Standing) -> None:
-    reason = refusal(basis, standing)
+@given(BASES, STANDINGS, st.booleans())
+def test_every_refusal_has_words(basis: str | None, standing: Standing, confirmed: bool) -> None:
+    reason = refusal(basis, standing, confirmed=confirmed)
     assert reason is None or (reason in WORDS and in_words(reason) != reason)
 
 
@@ -67,6 +69,32 @@ def test_every_refusal_has_words(basis: str | None, standing: Standing) -> None:
 )
 def test_the_reason_is_the_weightiest(basis: str | None, standing: Standing, reason: str | None) -> None:
     assert refusal(basis, standing) == reason
+
+
+def test_where_a_double_opt_in_is_needed_nothing_else_counts_as_a_consent() -> None:
+    assert refusal("consent", Standing(said="granted"), confirmed=True) == "not_confirmed"
+    assert refusal("consent", Standing(said="confirmed"), confirmed=True) is None
+    assert refusal("consent", Standing(), confirmed=True) == "no_consent"
+    assert refusal("existing_customer", Standing(notice_given=True), confirmed=True) is None
+
+
+@pytest.mark.parametrize(("source", "purpose", "needed"), [
+    ("etermin", "marketing", True), ("etermin", "survey", False), ("webinaris", "marketing", False),
+])  # fmt: skip
+def test_advertising_to_contacts_of_etermin_needs_a_double_opt_in(source: str, purpose: str, needed: bool) -> None:
+    assert confirmed_only(kind_of({"source": source}).model_construct(), purpose) is needed
+
+
+ASKING = {"email", "survey", "opt_in", "callexa.recipient", "klicktipp.contact", "klicktipp.tag",
+          "activecampaign.tag", "activecampaign.list", "quentn.term", "quentn.campaign"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_whatever_may_lead_to_a_mail_needs_a_ground_and_nothing_does_as_service(name: str) -> None:
+    step = STEPS[name].model_construct(step=name)
+    marketing, service = (WebinarRule.model_construct(purpose=purpose) for purpose in ("marketing", "service"))
+    subject = Subject("k", "email", "marketing") if name in ASKING else None
+    assert (subject_of(marketing, step, "k"), subject_of(service, step, "k")) == (subject, None)
 
 
 def test_a_mail_needs_consent_for_mail() -> None:

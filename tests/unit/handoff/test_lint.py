@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from handoff.cli import main
 from handoff.lint import lint
 
 INCLUDE = Path(__file__).parents[3] / "include"
@@ -34,6 +35,7 @@ def project(tmp_path: Path) -> Path:
 def test_what_ships_is_sound() -> None:
     report = lint([INCLUDE / "handoffs"], INCLUDE / "templates")
     assert not report.problems
+    assert not report.warnings
     assert len(report.files) >= 4
 
 
@@ -101,6 +103,37 @@ steps:
   - step: klicktipp.tag
     tag: confirmed
 """
+
+
+BOOKED = """\
+id: booked
+title: Booked
+source: etermin
+when: {minutes: 0, after: booked}
+steps:
+  - step: quentn.contact
+  - step: quentn.campaign
+    campaign: 1
+  - step: activecampaign.list
+    list: News
+"""
+
+
+def test_a_campaign_as_service_for_contacts_of_etermin_is_a_warning(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = project / "booked.yaml"
+    file.write_text(BOOKED)
+    report = lint([file], project)
+    assert not report.problems
+    assert [(one.field, one.line) for one in report.warnings] == [("steps[1]", 7), ("steps[2]", 9)]
+    assert "campaign (Kampagne) as service" in report.warnings[0].what
+    assert main(["lint", str(file), "--templates", str(project)]) == 0
+    assert "warning: " in capsys.readouterr().out
+    file.write_text(BOOKED + "purpose: marketing\nlegal_basis: consent\n")
+    assert not lint([file], project).warnings
+    file.write_text(BOOKED.replace("source: etermin", "source: opt_in").replace("booked}", "confirmed}"))
+    assert not lint([file], project).warnings
 
 
 def test_a_consent_that_nobody_asks_for_is_told(project: Path) -> None:

@@ -86,6 +86,15 @@ def test_tags_of_templates_are_not_contact_tags(campaign):
     assert Script(answer({"tags": tags})).run(campaign.tag_id("A")) == "2"
 
 
+def test_tags_and_lists_may_be_named_by_id_and_a_name_wins(campaign):
+    tags = answer({"tags": [{"id": "20", "tag": "Webinar"}, {"id": "21", "tag": "20"}]})
+    lists = answer({"lists": [{"id": "2", "name": "3"}, {"id": "3", "name": "Kunden"}]})
+    script = Script(tags)
+    assert [script.run(campaign.tag_id(given)) for given in ("20", "21", "Webinar")] == ["21", "21", "20"]
+    script = Script(lists)
+    assert [script.run(campaign.lists.resolve(given)) for given in ("3", "2", "Kunden")] == ["2", "2", "3"]
+
+
 def test_an_unknown_tag_says_what_to_do(campaign):
     with pytest.raises(Refused, match=r"active: find tag: .*no tag called 'Webiner'; did you mean 'Webinar'\?"):
         Script(TAGS).run(campaign.tag_id("Webiner"))

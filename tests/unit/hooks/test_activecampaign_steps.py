@@ -146,6 +146,11 @@ def test_bulk_entries_name_tags_and_use_snake_case(steps):
     assert Script(FIELDS).run(steps.bulk_entry(a_call(CONTACT_STEP)))["fields"] == [{"id": 1, "value": "A"}]
 
 
+def test_a_bulk_import_takes_the_name_of_a_tag_given_by_its_id(steps):
+    step = ActiveCampaignTag(step="activecampaign.tag", tag="20")
+    assert Script(TAGS).run(steps.bulk_entry(a_call(step)))["tags"] == ["Webinar"]
+
+
 @pytest.mark.parametrize(
     "step", [LIST_STEP, UNTAG_STEP, ActiveCampaignTag(step="activecampaign.tag", tag="Webinar", bulk="never")]
 )

@@ -62,6 +62,24 @@ def test_names_are_read_once_and_once_more_for_a_missing_one(klicktipp):
     assert script.asked == [("GET", "/tag"), ("GET", "/tag")]
 
 
+def test_tags_and_opt_in_processes_may_be_named_by_id_and_a_name_wins(klicktipp):
+    script = Script(answer({"21": "Webinar", "22": "21"}))
+    assert [script.run(klicktipp.tag_id(given)) for given in ("21", "22", "Webinar")] == [22, 22, 21]
+    script = Script(answer({"3": "", "23": "3", "24": "doi"}))
+    assert [script.run(klicktipp.opt_ins.resolve(given)) for given in ("3", "24", "doi")] == ["23", "24", "24"]
+
+
+def test_the_process_without_a_name_is_named_by_its_id(klicktipp):
+    assert Script(answer({"3": "", "23": "doi"})).run(klicktipp.opt_ins.resolve("3")) == "3"
+
+
+def test_a_tag_that_may_be_created_is_meant_by_its_name(klicktipp):
+    script = Script(TAGS, answer([49]))
+    assert script.run(klicktipp.tag_id("21", True)) == 49
+    assert script.requests[-1].json == {"name": "21"}
+    assert script.run(klicktipp.tag_id("21")) == 49
+
+
 def test_a_name_known_to_be_missing_is_not_asked_for_again(klicktipp):
     for script in (Script(TAGS), Script()):
         with pytest.raises(Refused, match="'Fehlt'"):
