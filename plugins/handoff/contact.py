@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from email_validator import EmailNotValidError, validate_email
 
 from handoff.errors import HandoffError
+from handoff.spellings import spellings
 
 
 class UnusableAddress(HandoffError):
@@ -41,10 +42,22 @@ class Contact:
         return hashlib.sha256(f"handoff-contact:{self.email}".encode()).hexdigest()[:32]
 
     def left_out_of(self, words: str) -> str:
-        """Return words for a log or an error without this contact's address, names and number."""
-        for private in filter(None, (self.email, self.first_name, self.last_name, self.phone)):
-            words = re.sub(rf"(?<!\w){re.escape(private)}(?!\w)", "…", words, flags=re.IGNORECASE)
+        """Return words for a log or an error without this contact's address, names and number.
+
+        They are found in either case and percent-encoded too, as vendors repeat them from what they were asked.
+        """
+        words = _without(self.email, words) if self.email else words
+        for private in filter(None, (self.first_name, self.last_name, self.phone)):
+            words = _without(private, words, alone=True)
         return words
+
+
+def _without(private: str, words: str, *, alone: bool = False) -> str:
+    """Leave something out wherever it stands, or only where it is a word of its own."""
+    pattern = spellings(private)
+    if alone:
+        pattern = rf"(?:(?<!\w)|(?<=%[0-9a-f]{{2}})){pattern}(?!\w)"
+    return re.sub(pattern, "…", words, flags=re.IGNORECASE)
 
 
 def normalise_email(text: str | None) -> str:

@@ -6,19 +6,23 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import BaseAsyncOperator
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import BaseAsyncOperator, Context
 
 from handoff.delivery.comparison import Compared
 from handoff.delivery.intake import take_up_deliveries
 from handoff.delivery.looking_ahead import look_ahead
 from handoff.delivery.sweep import COMPARE_EVERY, STEPS, Sweep, run
-from handoff.home import rules_folder
-from handoff.rule_file import load_folder
+from handoff.delivery.sweep import publish as publish_news
+from handoff.rule_file import project_rules
 from hooks.ledger import LedgerHook
 from operators.assets import CERTIFICATE_NEWS, CERTIFICATES, SWEEP_BELLS, publish, ring
 from operators.limits import declare_limits
-from operators.work import Sources, open_engine
+from operators.work import open_engine, open_sources
+
+
+async def limits(sweep: Sweep) -> None:
+    """Let the ledger know what the connections of target accounts allow."""
+    await declare_limits(sweep.engine, sweep.rules)
 
 
 class SweepOperator(BaseAsyncOperator):
@@ -28,7 +32,9 @@ class SweepOperator(BaseAsyncOperator):
 
     :param ledger_conn_id: connection of type ``handoff_ledger``.
     :param compare_every: how long after a source was compared it is compared again.
-    :returns: counts only: rules rung for, certificates that are news, and what the comparisons found.
+    :returns: counts only: rules rung for, certificates that are news, what the comparisons found, and why parts of the
+        sweep failed. The task ends well for all that, for Airflow takes no events of a task that fails; see
+        :class:`operators.sweep_outcome.SweepOutcomeOperator`.
     """
 
     template_fields: Sequence[str] = ("ledger_conn_id",)
@@ -47,25 +53,29 @@ class SweepOperator(BaseAsyncOperator):
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Take every step of the sweep, then ring and publish."""
-        rules = [file.rule for file in load_folder(rules_folder())[0]]
-        everything = bool(context["params"].get("compare_now"))
+        events = context["outlet_events"]
         async with open_engine(self.ledger_conn_id) as engine:
-            sources = Sources(engine)
-            try:
-                await declare_limits(engine, rules)
-                sweep = Sweep(engine, rules, sources.of, self.compare_every, everything)
-                swept = await run(sweep, (take_up_deliveries, *STEPS, look_ahead))
-            finally:
-                await sources.close()
-        ring(context["outlet_events"], swept.unheard)
-        publish(context["outlet_events"], swept.published)
-        self._tell(swept)
+            async with open_sources(engine) as sources:
+                sweep = Sweep(
+                    engine,
+                    project_rules(),
+                    sources.of,
+                    self.compare_every,
+                    bool(context["params"].get("compare_now")),
+                    announce=lambda counted: publish(events, [counted]),
+                )
+                await run(sweep, (limits, take_up_deliveries, *STEPS, look_ahead))
+            # What is marked as published is announced only by a task that ends well: so nothing fallible comes behind.
+            await run(sweep, (publish_news,))
+        ring(events, sweep.unheard)
+        self._tell(sweep)
         return {
-            "rung": swept.unheard,
-            "certificates": len(swept.published),
-            "red": sum(not counted.even for counted in swept.published),
-            "removed": swept.removed,
-            "compared": {"/".join(name): _counts(compared) for name, compared in swept.compared.items()},
+            "rung": sweep.unheard,
+            "certificates": len(sweep.published),
+            "red": sum(not counted.even for counted in sweep.published),
+            "removed": sweep.removed,
+            "compared": {"/".join(name): _counts(compared) for name, compared in sweep.compared.items()},
+            "failed": sweep.failed,
         }
 
     def _tell(self, swept: Sweep) -> None:
@@ -76,6 +86,8 @@ class SweepOperator(BaseAsyncOperator):
         for compared in swept.compared.values():
             for trouble in compared.troubles:
                 self.log.error("not compared: %s", trouble)
+        for part, why in swept.failed.items():
+            self.log.error("%s failed: %s", part, why)
 
 
 def _counts(compared: Compared) -> dict[str, int]:
@@ -83,7 +95,6 @@ def _counts(compared: Compared) -> dict[str, int]:
         "occasions": compared.occasions,
         "lists": compared.lists,
         "recorded": compared.recorded,
-        "revived": compared.revived,
         "missing": compared.missing,
         "healed": compared.healed,
         "red": len(compared.red),

@@ -8,6 +8,7 @@ from airflow.sdk import DAG, Param, TriggerRule
 
 from hooks.ledger import LedgerHook
 from operators.sweep import SweepOperator
+from operators.sweep_outcome import SweepOutcomeOperator
 from operators.tell import TellOperator
 
 EVERY_FIVE_MINUTES = "*/5 * * * *"
@@ -18,13 +19,14 @@ Every five minutes:
 - **leftovers**: moments that passed and lanes that are ready although nobody came, also after a crash; their rules'
   bells are rung from here
 - **certificates**: `listed = handled + excluded + pending` for each rule and occasion; anything else is red
-
 - **notices**: what is held, late, red or failing is told to the team, one message for each cause
 - **retention**: what was kept long enough is removed
 
 At least once an hour each source's own list is **compared** with the ledger: what was never heard is recorded, and
 whoever is missing is judged now. Red certificates are compared at once. Every certificate that is news is an event of
 the asset `handoff_certificates`.
+
+A part that fails hinders none of the others; the task `outcome` is red then and names what failed.
 
 *Der Abgleich: holt nach, was liegen blieb, und vergleicht die Listen der Quellen mit dem, was übergeben wurde.*
 """
@@ -65,5 +67,10 @@ def build_sweep_dag(ledger_conn_id: str = LedgerHook.default_conn_name) -> DAG:
             trigger_rule=TriggerRule.ALL_DONE,
             execution_timeout=timedelta(minutes=5),
         )
-        sweep >> tell
+        outcome = SweepOutcomeOperator(
+            task_id="outcome",
+            doc_md="Red when parts of the sweep failed, all of them named; the other parts were done.",
+            swept=sweep.output,
+        )
+        sweep >> [tell, outcome]
     return dag

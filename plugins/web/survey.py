@@ -14,13 +14,11 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.answer import LONGEST_COMMENT, OWN, UnusableAnswer, rating_of
-from handoff.home import rules_folder
 from handoff.ledger import answers, askings
 from handoff.ledger.askings import Asked
 from handoff.ledger.keys import signing_key
 from handoff.links import survey_effect
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
+from handoff.rule_file import project_rules
 from web.ledger import Ledger
 from web.survey_page import Form, survey_page
 from web.survey_words import Words, words_in
@@ -61,7 +59,7 @@ async def answer(token: str, request: Request, ledger: Ledger) -> HTMLResponse:
     form = _read(words, body)
     if form.problem or form.rating is None:
         return survey_page(words, form, 400)
-    rules = await asyncio.to_thread(_rules)
+    rules = await asyncio.to_thread(project_rules)
     async with ledger.begin() as connection:
         stored = await answers.record_own(connection, asked, form.rating, form.comment, rules)
     if stored is None:
@@ -104,7 +102,3 @@ def _read(words: Words, body: bytes) -> Form:
     if len(comment) > LONGEST_COMMENT:
         return replace(form, problem=words.long_comment.format(count=len(comment), most=LONGEST_COMMENT))
     return form
-
-
-def _rules() -> list[Rule]:
-    return [file.rule for file in load_folder(rules_folder())[0]]

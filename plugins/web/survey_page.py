@@ -8,45 +8,8 @@ from html import escape
 from fastapi.responses import HTMLResponse
 
 from handoff.answer import RATINGS
+from web.public_page import public_page
 from web.survey_words import Words
-
-# No script at all, nothing from elsewhere, in nobody's frame; the address is a secret of the person's.
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex, nofollow",
-    "Cache-Control": "no-store",
-}
-_PAGE = """<!doctype html>
-<html lang="{language}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ max-width: 640px; margin: 0 auto; padding: 24px 16px; color: CanvasText; font: 16px/1.5 system-ui, sans-serif }}
-h1 {{ font-size: 22px; line-height: 1.3 }}
-fieldset {{ margin: 0 0 20px; padding: 0; border: 0 }}
-legend {{ padding: 0 0 12px; font-weight: 600 }}
-.scale {{ display: grid; grid-template-columns: repeat(11, 1fr); gap: 6px }}
-@media (max-width: 520px) {{ .scale {{ grid-template-columns: repeat(6, 1fr) }} }}
-.scale label {{ padding: 8px 0; border: 1px solid GrayText; border-radius: 8px; text-align: center }}
-.scale input {{ display: block; margin: 0 auto 4px }}
-.ends {{ display: flex; justify-content: space-between; margin: 6px 0 0; font-size: 14px }}
-.hint {{ font-size: 14px }}
-.problem {{ padding: 12px; border: 2px solid #b91c1c; border-radius: 8px; font-weight: 600 }}
-textarea {{ box-sizing: border-box; width: 100%; margin: 6px 0 20px; padding: 8px; font: inherit }}
-button {{ padding: 12px 24px; border: 0; border-radius: 8px; background: #1d4ed8; color: #fff; font: inherit }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +29,7 @@ class Form:
 
 def survey_page(words: Words, form: Form, status: int = 200) -> HTMLResponse:
     """Return the page with the form."""
-    return frame(words.language, words.title, "\n".join((*_head(words, form), _form(words, form))), status)
-
-
-def frame(language: str, title: str, body: str, status: int) -> HTMLResponse:
-    """Return a page that anybody with its link may open.
-
-    :param title: plain text. :param body: HTML, escaped by the caller.
-    """
-    return HTMLResponse(_PAGE.format(language=language, title=escape(title), body=body), status, HEADERS)
+    return public_page(words.language, words.title, "\n".join((*_head(words, form), _form(words, form))), status)
 
 
 def _head(words: Words, form: Form) -> list[str]:

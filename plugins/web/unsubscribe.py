@@ -14,15 +14,15 @@ from handoff.ledger.keys import signing_key
 from handoff.ledger.unsubscribing import unsubscribe
 from handoff.links import unsubscriber
 from web.ledger import Ledger
-from web.page import message, page
+from web.public_page import public_message, public_page
 
 router = APIRouter()
 LONGEST_BODY = 4096
 """Bytes of a request that are looked at: a mail program sends ``List-Unsubscribe=One-Click``."""
 
 _ASK = """<h1>Abmelden (unsubscribe)</h1>
-<p lang="de">M\u00f6chten Sie von uns keine Umfragen und keine Werbung mehr per E-Mail erhalten?</p>
-<p>Do you want no more surveys and no more advertising from us by e-mail?</p>
+<p>Möchten Sie von uns keine Umfragen und keine Werbung mehr per E-Mail erhalten?</p>
+<p lang="en">Do you want no more surveys and no more advertising from us by e-mail?</p>
 <form method="post"><button type="submit" name="by" value="page">Abmelden / Unsubscribe</button></form>"""
 
 
@@ -31,7 +31,7 @@ async def ask(token: str, ledger: Ledger) -> HTMLResponse:
     """Show the button; 404 for a link that was not made here."""
     async with ledger.begin() as connection:
         await _whose(connection, token)
-    return page("Abmelden (unsubscribe)", _ASK)
+    return public_page("de", "Abmelden (unsubscribe)", _ASK)
 
 
 @router.post("/unsubscribe/{token}")
@@ -41,7 +41,7 @@ async def do(token: str, request: Request, ledger: Ledger) -> HTMLResponse:
     async with ledger.begin() as connection:
         contact_key, purpose = await _whose(connection, token)
         await unsubscribe(connection, contact_key, purpose, source)
-    return message(
+    return public_message(
         "Sie sind abgemeldet (you are unsubscribed)",
         "Sie erhalten von uns keine Umfragen und keine Werbung mehr per E-Mail.",
         "You get no more surveys and no more advertising from us by e-mail.",

@@ -6,6 +6,7 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote, quote_plus
 
 import pytest
 from sqlalchemy import text
@@ -14,10 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.contact import Contact
 from handoff.delivery.by_hand import hand_over
 from handoff.delivery.judging import judge_list
-from handoff.errors import UnknownOutcome
+from handoff.errors import Refused, UnknownOutcome
 from handoff.ledger import batches, certificates, registrations, verdicts
 from handoff.ledger.erasure import Erasure, erase
-from handoff.ledger.schema import Base
 from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.registration import Registration, Roster
@@ -26,7 +26,7 @@ from handoff.target import Call
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, plan, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations, stay
-from tests.support.rows import change, rows
+from tests.support.rows import change, everything, rows
 from tests.support.targets import MemoryTarget
 
 EMAIL, FIRST, LAST, PHONE = "xenia.q7@example.org", "Xenia-q7", "Zwickelhuber", "+49 151 70074711"
@@ -54,18 +54,8 @@ async def erased(ledger: AsyncEngine, key: str = KEY) -> Erasure:
         return await erase(connection, key)
 
 
-async def everything(ledger: AsyncEngine) -> str:
-    """Return all rows of all tables as one text."""
-    found = []
-    async with ledger.connect() as connection:
-        for table in Base.metadata.sorted_tables:
-            query = text(f"SELECT COALESCE(json_agg(one), '[]')::text FROM handoff.{table.name} AS one")
-            found.append(str((await connection.execute(query)).scalar_one()))
-    return "\n".join(found)
-
-
 def named_in(dump: str) -> list[str]:
-    return [word for word in (EMAIL, FIRST, LAST, PHONE, "Vienna") if word.lower() in dump.lower()]
+    return [word for word in (EMAIL, quote(EMAIL), FIRST, LAST, PHONE, "Vienna") if word.lower() in dump.lower()]
 
 
 async def judged(ledger: AsyncEngine, rule: Rule, occasion: Occasion | None = None) -> FixedSource:
@@ -101,6 +91,87 @@ async def test_nothing_that_names_the_person_is_left(ledger: AsyncEngine) -> Non
     assert (after.listed, after.handled, after.pending, after.even) == (5, 5, 0, True)
     assert replace(after, title="") == replace(before, title="")
     assert await rows(ledger, "SELECT count(*) FROM handoff.effects WHERE proof IS NOT NULL") == [(8,)]
+
+
+NAMING = [
+    "mit {}", "{}", "<{}>", "mailto:{}", "Zeile\n{}\nZeile", "\t{}", "-{}", "_{}_", "({}).", "{}.", "Grüße\\{}", "Ä{}",
+]  # fmt: skip
+SPELLED = [
+    "xenia.q7@example.org", "XENIA.Q7@Example.org", "xenia.q7%40example.org", "xenia%2Eq7%40example%2eorg",
+    "XENIA.Q7%2540EXAMPLE.ORG",
+]  # fmt: skip
+OTHERS = [
+    "axenia.q7@example.org", "a.xenia.q7@example.org", "a+xenia.q7@example.org", "a_xenia.q7%40example.org",
+    "0xenia.q7@example.org", "xenia.q7@example.organic", "xenia_q7@example.org",
+    "+49 151 700747110", "1+49 151 70074711",
+]  # fmt: skip
+
+
+async def test_an_address_is_found_however_it_is_spelled(ledger: AsyncEngine) -> None:
+    texts = [place.format(spelled) for place in NAMING for spelled in SPELLED]
+    texts += [f"?email={quote(EMAIL)}&tel={quote_plus(PHONE)}", f"tel:{quote(PHONE)}", f"%3C{quote(EMAIL)}%3E", PHONE]
+    await record(ledger, [just_ended(key=f"{n}", facts={"said": words}) for n, words in enumerate(texts)], [])
+    await record(ledger, [just_ended(key=f"t{n}", title=words) for n, words in enumerate(texts)], [])
+    await judged(ledger, a_rule())
+    assert (await erased(ledger)).texts == 4 * len(texts)
+    assert await rows(ledger, "SELECT DISTINCT title FROM handoff.occasions ORDER BY 1") == [("",), ("Webinar",)]
+    assert await rows(ledger, "SELECT key FROM handoff.occasions WHERE facts <> '{}'") == []
+
+
+async def test_who_is_spelled_alike_keeps_everything(ledger: AsyncEngine) -> None:
+    """Erasing anna@ leaves johanna@ alone."""
+    texts = [place.format(other) for place in ("mit {}", "{}", "<{}>", "Zeile\n{}\nZeile") for other in OTHERS]
+    others = [just_ended(key=f"{n}", title=words, facts={"said": words}) for n, words in enumerate(texts)]
+    await record(ledger, others, [])
+    await judged(ledger, a_rule())
+    before = await everything(ledger)
+    assert (await erased(ledger)).texts == 0
+    kept = await rows(ledger, "SELECT title, facts ->> 'said' FROM handoff.occasions WHERE key <> 'd1' ORDER BY id")
+    assert kept == [(words, words) for words in texts]
+    assert 'payload":{}' not in before + await everything(ledger)
+
+
+@pytest.mark.parametrize("known", ["never", "not any more"])
+async def test_an_address_that_only_an_event_still_has(ledger: AsyncEngine, ledger_url: str, known: str) -> None:
+    await record(
+        ledger, [just_ended(title=f"Termin mit {EMAIL}"), just_ended(key="d2", facts={"by": quote(EMAIL)})], []
+    )
+    if known == "not any more":
+        await judged(ledger, a_rule(), just_ended(key="d3"))
+        await change(ledger, "UPDATE handoff.contacts SET email = '', first_name = '', last_name = '', phone = ''")
+        await change(ledger, "UPDATE handoff.registrations SET presence = '[]', details = '{}'")
+    said = await handoff(ledger_url, "erase", EMAIL.upper(), "--json")
+    assert (said.json["texts"], said.json["known"]) == (4, known == "not any more")
+    found = await everything(ledger)
+    assert [word for word in (EMAIL, quote(EMAIL), LAST) if word.lower() in found.lower()] == []
+
+
+async def test_what_a_target_said_goes_and_why_it_ended_stays(ledger: AsyncEngine) -> None:
+    """The words of a vendor may be about the person in any spelling, or in none that anybody knows."""
+
+    def refuse(call: Call) -> Refused | None:
+        words = f"HTTP 404: GET /contact/{quote(EMAIL)}: {FIRST[::-1]} (not (found))"
+        return Refused("klicktipp_default", "find contact", words) if call.contact.email == EMAIL else None
+
+    rule = a_rule(steps=TWO)
+    await judged(ledger, rule)
+    await work(ledger, rule, desk_of(ledger, {"klicktipp_default": MemoryTarget(before=refuse)}))
+    await change(ledger, "UPDATE handoff.effects SET reason = 'x (y)' WHERE state = 'confirmed'")
+    await erased(ledger)
+    query = """SELECT effect.state, effect.reason FROM handoff.effects AS effect
+        JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+        JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
+        WHERE (contact.key = :key) = :own ORDER BY step_no"""
+    assert await rows(ledger, query, key=KEY, own=True) == [
+        ("refused", "klicktipp_default: find contact: the target refused"),
+        ("skipped", "step 1 was refused"),
+    ]
+    assert await rows(ledger, query, key=KEY, own=False) == [("confirmed", "x (y)")] * 8
+    await change(ledger, "UPDATE handoff.effects SET reason = 'template: ' || :words WHERE state = 'refused'",
+                 words=f"no\n{FIRST[::-1]}")  # fmt: skip
+    await erased(ledger)
+    assert (await rows(ledger, query, key=KEY, own=True))[0] == ("refused", "template")
+    assert FIRST[::-1] not in await everything(ledger)
 
 
 async def test_who_is_not_erased_keeps_everything(ledger: AsyncEngine) -> None:

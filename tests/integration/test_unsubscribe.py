@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from html.parser import HTMLParser
 from urllib.parse import urlsplit
 
 import pytest
@@ -88,6 +89,53 @@ async def test_the_button_and_an_empty_or_huge_body_unsubscribe_too(ledger: Asyn
         assert (await browser.post(link, content=body)).status_code == 200
     assert await rows(ledger, SUPPRESSED) == [(KEY, "email", "unsubscribed", "page")]
     assert await rows(ledger, LOG) == [(KEY, "objected", "marketing", "email", "page")]
+
+
+class Document(HTMLParser):
+    """What a page says in which language, and what it loads or runs."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._languages, self.said, self.tags = [""], list[tuple[str, str]](), set[str]()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Go into an element."""
+        self.tags.add(tag)
+        if tag not in {"meta", "input", "br"}:
+            self._languages.append(dict(attrs).get("lang") or self._languages[-1])
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave it."""
+        self._languages.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Note a text and its language."""
+        if data.strip():
+            self.said.append((self._languages[-1], data.strip()))
+
+
+async def test_its_pages_are_german_in_nobodys_search_results_and_need_no_script(
+    ledger: AsyncEngine, browser: AsyncClient
+) -> None:
+    link = await path(ledger)
+    shown = [await browser.get(link), await browser.post(link), await browser.get(f"{link}x")]
+    assert [page.status_code for page in shown] == [200, 200, 404]
+    for page in shown:
+        document = Document(page.text)
+        languages = dict(reversed([(words, language) for language, words in document.said]))
+        german = [words for words, language in languages.items() if language == "de"]
+        english = [words for words, language in languages.items() if language == "en"]
+        assert any(word in " ".join(german) for word in ("Möchten Sie", "Sie erhalten", "Der Link"))
+        assert any(word in " ".join(english) for word in ("Do you want", "You get no more", "The link"))
+        assert len(english) == 1
+        assert not document.tags & {"script", "link", "img", "iframe"}
+        assert "noindex" in page.headers["x-robots-tag"]
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "form-action 'self'" in policy
+        assert "script-src" not in policy
+        assert page.headers["referrer-policy"] == "no-referrer"
 
 
 async def test_many_at_once_unsubscribe_once(ledger: AsyncEngine, browser: AsyncClient) -> None:

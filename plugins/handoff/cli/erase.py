@@ -12,7 +12,7 @@ from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import as_json
 from handoff.errors import HandoffError
 from handoff.ledger.erasure import Erasure, erase
-from handoff.ledger.people import KEY_DIGITS, key_of
+from handoff.ledger.people import KEY_DIGITS, address_of, key_of
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,13 +23,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    key = key_of(arguments.contact)
+    key, email = key_of(arguments.contact), address_of(arguments.contact)
     if len(key) < KEY_DIGITS:
         raise HandoffError(f"give the whole key ({KEY_DIGITS} digits): what is erased does not come back")
 
     async def work(engine: AsyncEngine) -> Erasure:
         async with engine.begin() as connection:
-            return await erase(connection, key)
+            return await erase(connection, key, email)
 
     erased = with_ledger(arguments, work)
     print(as_json(asdict(erased)) if arguments.json else _words(erased))

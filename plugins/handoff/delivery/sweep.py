@@ -1,14 +1,20 @@
-"""The sweep: takes up what no bell rang for, and lets nobody stay unaccounted for."""
+"""The sweep: takes up what no bell rang for, and lets nobody stay unaccounted for.
+
+Each of its parts fails alone: one lasting cause does not stop leftovers, certificates and retention together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.delivery.comparison import Compared, OpenSource, compare_account
+from handoff.delivery.unforeseen import place
+from handoff.errors import HandoffError
 from handoff.ledger import alarms, bells, certificates, comparisons, cursors, notices, retention
 from handoff.ledger.bells import Bell
 from handoff.ledger.certificates import Count
@@ -21,16 +27,22 @@ COMPARE_EVERY = timedelta(minutes=55)
 CURSOR = "sweep"
 
 
+class SweepFailed(HandoffError):
+    """Parts of a sweep failed; the others were done."""
+
+
 @dataclass(slots=True)
 class Sweep:
     """One sweep: what it works on, and what its steps have found.
 
     :param rules: the rules as they are now, of all sources.
     :param everything: compare every list now, whenever it was last compared.
+    :param announce: is given each certificate that is news, before it is marked as published.
     :param unheard: rules that have something to do that nobody came for.
     :param published: certificates that are news, red ones that were healed meanwhile included.
     :param compared: by source and account.
     :param removed: how many rows of each kind were kept long enough.
+    :param failed: why, by the part that failed; no contact data.
     """
 
     engine: AsyncEngine
@@ -38,10 +50,20 @@ class Sweep:
     open_source: OpenSource
     compare_every: timedelta = COMPARE_EVERY
     everything: bool = False
+    announce: Callable[[Count], None] = lambda counted: None
     unheard: list[str] = field(default_factory=list)
     published: list[Count] = field(default_factory=list)
     compared: dict[tuple[str, str], Compared] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def attempt(self, part: str) -> Iterator[None]:
+        """Let a part fail alone: note why, and go on behind it."""
+        try:
+            yield
+        except Exception as error:
+            self.failed[part] = str(error) if isinstance(error, HandoffError) else place(error, part)
 
 
 Step = Callable[[Sweep], Awaitable[None]]
@@ -89,20 +111,27 @@ async def certify(sweep: Sweep) -> None:
 async def compare(sweep: Sweep) -> None:
     """Compare each source's own lists with the ledger: all when it is time, else those with a red certificate."""
     for name in sorted({(rule.source, rule.conn_id) for rule in sweep.rules}):
-        async with sweep.engine.connect() as connection:
-            read = await cursors.read(connection, CURSOR, "/".join(name))
-        last = datetime.fromisoformat(read) if read else None
-        compared = await compare_account(
-            sweep.engine,
-            sweep.open_source,
-            name,
-            [rule for rule in sweep.rules if (rule.source, rule.conn_id) == name],
-            lists=sweep.everything or last is None or datetime.now(UTC) - last >= sweep.compare_every,
-            everything=sweep.everything,
-        )
-        sweep.compared[name] = compared
-        sweep.published += compared.red
-        await _remember(sweep, name, last, compared)
+        with sweep.attempt(f"compare {'/'.join(name)}"):
+            await _compare(sweep, name)
+
+
+async def _compare(sweep: Sweep, name: tuple[str, str]) -> None:
+    async with sweep.engine.connect() as connection:
+        read = await cursors.read(connection, CURSOR, "/".join(name))
+    last = datetime.fromisoformat(read) if read else None
+    compared = await compare_account(
+        sweep.engine,
+        sweep.open_source,
+        name,
+        [rule for rule in sweep.rules if (rule.source, rule.conn_id) == name],
+        lists=sweep.everything or last is None or datetime.now(UTC) - last >= sweep.compare_every,
+        everything=sweep.everything,
+    )
+    sweep.compared[name] = compared
+    await _remember(sweep, name, last, compared)
+    for error in compared.unforeseen:
+        with sweep.attempt(f"compare {'/'.join(name)}"):
+            raise error
 
 
 async def _remember(sweep: Sweep, name: tuple[str, str], last: datetime | None, compared: Compared) -> None:
@@ -118,12 +147,6 @@ async def _remember(sweep: Sweep, name: tuple[str, str], last: datetime | None, 
             await notices.close(connection, cause)
 
 
-async def publish(sweep: Sweep) -> None:
-    """Collect the certificates that are news, for the asset events."""
-    async with sweep.engine.begin() as connection:
-        sweep.published += await certificates.publish(connection)
-
-
 async def look_round(sweep: Sweep) -> None:
     """Bring the notices of what is held or late in line with the ledger."""
     async with sweep.engine.begin() as connection:
@@ -136,12 +159,35 @@ async def tidy(sweep: Sweep) -> None:
         sweep.removed = await retention.apply_now_and_then(connection)
 
 
-STEPS: tuple[Step, ...] = (take_up, certify, compare, look_round, publish, tidy)
-"""What a sweep does, in this order; a further step is one more function here."""
+async def publish(sweep: Sweep) -> None:
+    """Announce the certificates that are news; what cannot be announced is news to the next sweep too.
+
+    Those that were red until they were healed come first.
+    """
+    async with sweep.engine.begin() as connection:
+        red = [counted for compared in sweep.compared.values() for counted in compared.red]
+        for counted in (*red, *await certificates.publish(connection)):
+            sweep.announce(counted)
+            sweep.published.append(counted)
 
 
-async def run(sweep: Sweep, steps: Sequence[Step] = STEPS) -> Sweep:
-    """Take every step, one after the other, and return the sweep with what they found."""
+STEPS: tuple[Step, ...] = (take_up, certify, compare, look_round, tidy)
+"""What a sweep does, in this order; a further step is one more function here. :func:`publish` comes behind all."""
+
+
+async def run(sweep: Sweep, steps: Sequence[Step] = (*STEPS, publish)) -> Sweep:
+    """Take every step, whatever became of the others, and return the sweep with what they found, see ``failed``."""
     for step in steps:
-        await step(sweep)
+        with sweep.attempt(step.__name__):
+            await step(sweep)
     return sweep
+
+
+def check(failed: Mapping[str, str]) -> None:
+    """Say that parts of a sweep failed, all of them.
+
+    :param failed: see :class:`Sweep`. :raises SweepFailed: there are some.
+    """
+    if failed:
+        causes = "; ".join(f"{part}: {why}" for part, why in failed.items())
+        raise SweepFailed(f"{len(failed)} parts of the sweep failed, the others were done: {causes}")

@@ -19,9 +19,14 @@ from handoff.ledger import consents, deliveries, opt_ins, resets, suppressions
 from handoff.ledger.anonymity import forget_answers
 from handoff.ledger.bells import ring
 from handoff.ledger.decisions import release
+from handoff.spellings import spellings
 
 FEWEST_PHONE_DIGITS = 6
 """A shorter number would be found in texts that do not mean it."""
+ESCAPED = r"%[0-9a-f]{2}|\\[bfnrt]"
+"""Ends with what looks like a letter and is none: percent-encoded, or a line's end in JSON."""
+BEFORE_ADDRESS = rf"(?:^|{ESCAPED}|[^0-9a-z._+-]|(?:^|[^0-9a-z])[._+-])"
+BEFORE_NUMBER = rf"(?:^|{ESCAPED}|[^0-9])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +73,19 @@ BLANK = text("""
 EVENTS = text("""
     UPDATE handoff.inbox AS event SET payload = '{}'
     WHERE payload <> '{}' AND (
-        (CAST(:email AS text) <> '' AND strpos(lower(payload::text), :email) > 0)
-        OR (CAST(:phone AS text) <> '' AND strpos(payload::text, :phone) > 0)
+        payload::text ~* ANY(CAST(:named AS text[]))
         OR (source, account, occasion_key) IN (
             SELECT occasion.source, occasion.account, occasion.key FROM handoff.registrations AS registration
             JOIN handoff.occasions AS occasion ON occasion.id = registration.occasion_id
             WHERE registration.contact_id = :id AND occasion.source = 'manual'))
 """)
+# Without the two facts, nobody could ask the source for the appointment again.
 OCCASIONS = text("""
-    UPDATE handoff.occasions AS occasion SET title = '', facts = '{}'
+    UPDATE handoff.occasions AS occasion SET title = '', facts = (
+        SELECT COALESCE(jsonb_object_agg(name, fact), '{}') FROM jsonb_each(facts) AS one (name, fact)
+        WHERE name IN ('appointment', 'event'))
     WHERE (title, facts) <> ('', CAST('{}' AS jsonb)) AND (
-        (CAST(:email AS text) <> '' AND strpos(lower(title || facts::text), :email) > 0)
-        OR (CAST(:phone AS text) <> '' AND strpos(title || facts::text, :phone) > 0)
+        title ~* ANY(CAST(:named AS text[])) OR facts::text ~* ANY(CAST(:named AS text[]))
         OR source = 'manual'
             AND id IN (SELECT occasion_id FROM handoff.registrations WHERE contact_id = :id))
 """)
@@ -88,6 +94,7 @@ ENTRIES = text("""
     SET contact_id = NULL, unusable = 'erased', presence = '[]', details = '{}' WHERE contact_id = :id
 """)
 VERDICTS = text("UPDATE handoff.verdicts SET facts = '{}' WHERE contact_id = :id AND facts <> '{}'")
+# A target's own words stand in brackets at the end, see TargetError; what a template stumbled over, behind its code.
 EFFECTS = text("""
     WITH mine AS (
         SELECT effect.id, effect.state AS before, effect.state IN ('planned', 'sending', 'unknown', 'held') AS open
@@ -96,7 +103,8 @@ EFFECTS = text("""
     )
     UPDATE handoff.effects AS effect SET proof = NULL,
         state = CASE WHEN open THEN 'skipped' ELSE state END,
-        reason = CASE WHEN open THEN 'erased' ELSE reason END,
+        reason = CASE WHEN open THEN 'erased'
+            ELSE split_part(regexp_replace(reason, '^template: .*', 'template'), ' (', 1) END,
         settled_at = CASE WHEN open THEN clock_timestamp() ELSE settled_at END
     FROM mine WHERE effect.id = mine.id
     RETURNING mine.before, mine.open, effect.account, effect.attempts, effect.lane_id
@@ -113,7 +121,7 @@ CLOSE_LANES = text("""
 """)
 
 
-async def erase(connection: AsyncConnection, key: str) -> Erasure:
+async def erase(connection: AsyncConnection, key: str, email: str = "") -> Erasure:
     """Remove a person's data for ever, also if the ledger does not know the person; safe to repeat.
 
     Open effects are ended as ``skipped`` (``erased``), and lanes that others share go on. A call
@@ -121,11 +129,13 @@ async def erase(connection: AsyncConnection, key: str) -> Erasure:
 
     :param connection: in a transaction that is committed afterwards.
     :param key: the contact's whole key, see :class:`handoff.contact.Contact`.
+    :param email: the normalised address, if it is known: events may name it longer than the ledger keeps contacts.
     """
     await connection.execute(REMEMBER, {"key": key})
     known = (await connection.execute(KNOW, {"key": key})).first() is None
     contact = (await connection.execute(LOCK, {"key": key})).one()
-    person = {"id": contact.id, "key": key, "email": contact.email, "phone": _distinct(contact.phone)}
+    named = [*_address(contact.email or email), *_number(contact.phone)]
+    person = {"id": contact.id, "key": key, "named": named}
     await connection.execute(BLANK, person)
     effects = await _end_effects(connection, person)
     texts = [(await connection.execute(statement, person)).rowcount for statement in (EVENTS, OCCASIONS)]
@@ -142,8 +152,14 @@ async def erase(connection: AsyncConnection, key: str) -> Erasure:
     )
 
 
-def _distinct(phone: str) -> str:
-    return phone if sum(map(str.isdecimal, phone)) >= FEWEST_PHONE_DIGITS else ""
+def _address(email: str) -> list[str]:
+    """Return a pattern that finds an address, but not within a longer one: not anna's in johanna's."""
+    return [f"{BEFORE_ADDRESS}{spellings(email)}(?![0-9a-z])"] if email else []
+
+
+def _number(phone: str) -> list[str]:
+    enough = sum(map(str.isdecimal, phone)) >= FEWEST_PHONE_DIGITS
+    return [f"{BEFORE_NUMBER}{spellings(phone)}(?![0-9])"] if enough else []
 
 
 async def _end_effects(connection: AsyncConnection, person: dict[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,17 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from handoff.errors import RateLimited, Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
+from handoff.spellings import spellings
 from hooks.protocols.wire import Request, Response
 
-ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:=]+@[^\s\"'<>()\[\],;:=]+")
+ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:=]+(?:@|%(?:25)*40)[^\s\"'<>()\[\],;:=]+")
+"""Also percent-encoded, as in the URL of a lookup that the vendor repeats."""
 NUMBER = re.compile(r"\+?\d[\d /-]{6,}\d")
 NOT_PERSONAL = frozenset({"name", "tag", "tagType", "tags", "field", "contact", "list"})
 """Keys of request bodies whose texts are the account's names and ids, not the contact's data."""
 MAX_WORDS = 300
+LONGEST_NAME = 200
+"""What is longer is a text, which nobody puts into a link or writes in another case."""
 TURNED_AWAY = frozenset({401, 403, 407})
 """Nothing is carried out for somebody who is not let in, by the target or by a proxy before it."""
 NOT_THERE = frozenset({404, 405, 410, 421})
@@ -83,7 +87,7 @@ def retry_after(response: Response) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
@@ -113,12 +117,19 @@ def read(account: str, request: Request, response: Response, explain: Callable[[
 def clean(words: str, request: Request) -> str:
     """Return a vendor's words without the contact's data and our secrets.
 
-    Left out are addresses, long numbers, what we sent of the contact, and the values of our headers.
+    Left out are addresses, long numbers, what we sent of the contact, and the values of our headers; in either case,
+    and percent-encoded too.
     """
     for value in sorted({*_sent(request.json), *_secrets(request)}, key=len, reverse=True):
-        words = words.replace(value, "…")
+        words = _without(value, words)
     words = NUMBER.sub("…", ADDRESS.sub("…", words))
     return " ".join(words.split())[:MAX_WORDS]
+
+
+def _without(value: str, words: str) -> str:
+    if len(value) > LONGEST_NAME:
+        return words.replace(value, "…")
+    return re.sub(spellings(value), "…", words, flags=re.IGNORECASE)
 
 
 def _secrets(request: Request) -> Iterator[str]:

@@ -55,3 +55,30 @@ def test_a_refusal_keeps_its_status():
     error = error_of(WRITING, 422, b"")
     assert isinstance(error, Denied)
     assert (error.status, error.code) == (422, None)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("17.5", 17.5),
+        (" 0 ", 0.0),
+        ("-3", 0.0),
+        ("1795000000", 3600.0),
+        ("1e15", 3600.0),
+        ("1e999", None),
+        ("nan", None),
+        ("soon", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2093 07:28:00 GMT", 3600.0),
+        ("Wed, 21 Oct 2093 07:28:00", 3600.0),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+        ("Wed, 99999999999999999999 Oct 2093 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2093 07:28:00 +99999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 3600.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+    ],
+)
+def test_how_long_the_target_asks_to_wait(header, seconds):
+    with pytest.raises(RateLimited) as caught:
+        read("account", WRITING, answer(status=429, body=b"", retry_after=header), explain)
+    assert caught.value.retry_after == seconds
