@@ -6,6 +6,8 @@ secret or a contact's data.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class HandoffError(Exception):
     """Base of all errors raised on purpose by this project."""
@@ -57,19 +59,24 @@ class RateLimited(TargetError):
     """The target asks to slow down; nothing was done.
 
     :param retry_after: seconds the target asks to wait, or ``None`` when it does not say.
+    :ivar retry_after: the same, ``longest_seconds`` at most: who asks for more has named a moment where seconds
+        were meant, or is wrong, and must not stop an account for ever.
     """
 
     meaning = "the target's rate limit is reached"
+    longest_seconds: ClassVar[float] = 3_600.0
 
     def __init__(self, account: str, operation: str, words: str = "", retry_after: float | None = None) -> None:
         super().__init__(account, operation, words)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, self.longest_seconds)
 
 
 class QuotaUsedUp(RateLimited):
     """The account's requests of the day are used up; nothing was asked of the target."""
 
     meaning = "the requests of the day are used up; it goes on by itself when the next day begins"
+    longest_seconds: ClassVar[float] = 90_000.0
+    """An hour more than a day."""
 
 
 class Transient(TargetError):

@@ -25,8 +25,11 @@ WORDS = {
     "withdrawn": "the source did not list this person any more",
     "occasion_cancelled": "the occasion was cancelled",
     "no_longer_selected": "the occasion is not one that the rule waits for any more, e.g. its tags have changed",
-    "occasion_moved": "the date was moved after its people were judged, and the new moment is still to come",
+    "occasion_moved": "the date was moved after its people had been judged for the earlier one",
+    "moved_back": "the date was moved back to one for which people had been handed over already",
     "past_when_first_seen": "the moment had passed more than an hour before the occasion was first seen",
+    "heard_too_late": "the occasion was heard of, or changed, too long after the moment, although the rule was at work "
+    "then",
     "presence_late": "the source has not reported presence up to the moment yet",
     "presence_never_arrived": "the source did not report presence up to the moment within a day",
     "frozen": "the rule or everything is frozen, or the rule's DAG is paused",
@@ -40,13 +43,14 @@ WORDS = {
     "consent_withdrawn": "withdrew the consent (Einwilligung widerrufen)",
     "objected": "objected to such messages (Werbewiderspruch)",
     "no_consent": "there is no consent for this channel and purpose (keine Einwilligung)",
+    "not_confirmed": "there is a consent, but no double opt-in, which contacts of this source need (nur Single-Opt-in)",
     "no_objection_notice": "was not told, when the address was collected, of the right to object (kein Hinweis auf "
     "das Widerspruchsrecht)",
     "already_consented": "has agreed already (Einwilligung liegt vor)",
     "nothing_to_remind_of": "there is no confirmation mail to remind of: none went out, it was confirmed, it has "
     "expired, or there was a reminder",
     "already_handed_over": "the rule had handed this contact over before and does not do so again",
-    "not_kept": "the address was removed when its retention period ended, and the source lists the entry no more",
+    "not_kept": "the address was removed when its retention period ended (Aufbewahrungsfrist)",
 }
 
 

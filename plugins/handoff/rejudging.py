@@ -28,7 +28,7 @@ class Change:
 
     :param what: ``planned`` (new), ``moved`` (another moment), ``updated`` (same moment, another version),
         ``cancelled`` (matches no more), ``revived`` (matches again), ``unchanged``, or ``in_hand``: it
-        is being handed over at this moment and stays as it is.
+        is being handed over at this moment, or a part of it was judged already, and it stays as it is.
     :param due_before: aware; ``None`` for a new one, like ``version_before``.
     :param due_after: aware; ``None`` for a cancelled one, like ``version_after``.
     :param past: the new moment has passed already; the rule's ``late_after`` decides what becomes of it.
@@ -48,12 +48,16 @@ CANDIDATES = text("""
     SELECT occasion.* FROM handoff.batches AS batch
     JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
     WHERE batch.rule_id = :rule_id AND occasion.source <> :by_hand AND NOT occasion.cancelled
-      AND (batch.state = 'waiting' OR batch.reason IN (:rule_changed, 'past_when_first_seen'))
+      AND (batch.state IN ('waiting', 'missed') OR batch.reason = :rule_changed)
     ORDER BY batch.due_at, batch.id
 """)
 BATCH = text("""
-    SELECT id, state, reason, rule_version, due_at, COALESCE(leased_until > clock_timestamp(), false) AS in_hand
-    FROM handoff.batches WHERE rule_id = :rule_id AND occasion_id = :occasion_id FOR UPDATE
+    SELECT id, state, reason, rule_version, due_at,
+        -- A run that died has left no lease, but effects of the version that it judged by.
+        COALESCE(leased_until > clock_timestamp(), false)
+            OR EXISTS (SELECT FROM handoff.verdicts WHERE batch_id = batches.id) AS in_hand
+    FROM handoff.batches WHERE rule_id = :rule_id AND occasion_id = :occasion_id
+    ORDER BY round DESC LIMIT 1 FOR UPDATE
 """)
 # Another version may need another time: an early start is foreseen again.
 PIN = text("""
@@ -114,7 +118,7 @@ async def _follow(
     """Let a batch that matches wait for the rule's moment, in the rule's version."""
     due_at = due_moment(rule, known.occasion)
     waits = batch.state == "waiting"
-    if not waits and (batch.reason not in {RULE_CHANGED, "past_when_first_seen"} or long_past(due_at)):
+    if not waits and (not (batch.state == "missed" or batch.reason == RULE_CHANGED) or long_past(due_at)):
         return None
     version = await rule_versions.pin(connection, rule)
     what = "unchanged" if version == batch.rule_version else "updated"

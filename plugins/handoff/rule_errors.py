@@ -110,7 +110,8 @@ def dotted(location: Location) -> str:
 
 
 def _problem(finding: _Finding, document: Document, path: Path) -> RuleProblem:
-    words = _WORDS.get(finding.kind, _type_words)(finding)
+    others = _own_words if "right" in finding.context else _type_words
+    words = _WORDS.get(finding.kind, others)(finding)
     location = (*finding.location, "step") if finding.kind == "union_tag_invalid" else finding.location
     return problem_at(path, document, location, of_key=finding.kind in {"extra_forbidden", "invalid_key"}, **words)
 
@@ -228,19 +229,6 @@ _WORDS: Mapping[str, Callable[[_Finding], Words]] = {
     "too_short": _empty,
     "string_too_short": _empty,
     "string_pattern_mismatch": _bad_name,
-    "both_anchors": _own_words,
-    "no_anchor": _own_words,
-    "no_amount": _own_words,
-    "no_grace": _own_words,
-    "no_window": _own_words,
-    "no_time_of_day": _own_words,
-    "never_open": _own_words,
-    "window_for_nothing": _own_words,
-    "wrong_anchor": _own_words,
-    "holidays_for_nothing": _own_words,
-    "no_legal_basis": _own_words,
-    "survey_as_service": _own_words,
-    "waits_for_nothing": _own_words,
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from handoff.errors import HandoffError
+from handoff.home import rules_folder
 from handoff.rule import Rule
 from handoff.rule_document import Document, NotParsed
 from handoff.rule_errors import dotted, explain, problem_at
@@ -70,6 +71,11 @@ def load_folder(folder: Path) -> tuple[list[RuleFile], list[RuleProblem]]:
     Subfolders and hidden files are not read. See :func:`load_paths`, which never raises either.
     """
     return load_paths([folder])
+
+
+def project_rules() -> list[Rule]:
+    """Return the project's valid rules, as their files are now."""
+    return [file.rule for file in load_folder(rules_folder())[0]]
 
 
 def load_paths(paths: Iterable[Path]) -> tuple[list[RuleFile], list[RuleProblem]]:

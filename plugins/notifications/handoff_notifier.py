@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from typing import Any, cast
 
-from airflow.sdk import BaseHook, BaseNotifier
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import BaseNotifier, Connection, Context
 
 from handoff.errors import HandoffError
 from handoff.timing import Language
-from hooks.accounts import connection_of
+from hooks.accounts import connection_of, connection_of_sync
 from notifications.post import Post
 from notifications.wording import Message, of_callback
 
@@ -69,26 +68,36 @@ class HandoffNotifier(BaseNotifier):
 
     def notify(self, context: Context) -> None:
         """Send, and wait for it. :raises NotTold: no channel took it."""
-        connection = BaseHook.get_connection(self.conn_id) if self._recipients() else None
+        # Read by the caller's thread, because Airflow answers one at a time and another loop could wait for ever.
+        reading = Future[Connection]()
+        if self._recipients():
+            try:
+                reading.set_result(connection_of_sync(self.conn_id))
+            except Exception as error:
+                # As of any channel that fails: the others are still there.
+                reading.set_exception(error)
         # A thread of its own, because the caller may be in an event loop.
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, self._send(context, connection)).result()
+            thread.submit(asyncio.run, self._send(context, lambda: asyncio.wrap_future(reading))).result()
 
     async def async_notify(self, context: Context) -> None:
         """Send. :raises NotTold: no channel took it."""
-        await self._send(context, await connection_of(self.conn_id) if self._recipients() else None)
+        await self._send(context, lambda: connection_of(self.conn_id))
 
-    async def _send(self, context: Context, connection: Any) -> None:
+    async def _send(self, context: Context, connection: Callable[[], Awaitable[Connection]]) -> None:
         message = self._message(context)
         sending = [pass_on(other, message, cast("Mapping[str, Any]", context)) for other in self.also]
-        if connection is not None:
-            sending.append(Post(self.conn_id, connection).send(message, self._recipients()))
+        if self._recipients():
+            sending.append(self._mail(message, connection))
         outcomes = await asyncio.gather(*sending, return_exceptions=True)
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         for failure in failures:
             self.log.error("a channel did not take the message: %s", plain(failure))
         if len(failures) == len(sending):
             raise NotTold("; ".join(map(plain, failures)) or "nobody to be told: give `to` or `also`")
+
+    async def _mail(self, message: Message, connection: Callable[[], Awaitable[Connection]]) -> None:
+        await Post(self.conn_id, await connection()).send(message, self._recipients())
 
     def _recipients(self) -> list[str]:
         given = self.to.split(",") if isinstance(self.to, str) else self.to

@@ -199,6 +199,27 @@ async def test_a_rate_limit_rests_the_whole_account_but_no_other(ledger: AsyncEn
     assert len(called) == 21
 
 
+@pytest.mark.parametrize("seconds", [1_795_000_000.0, 1e15])
+async def test_who_names_a_moment_instead_of_seconds_rests_for_an_hour(ledger: AsyncEngine, seconds: float) -> None:
+    """Seconds since 1970 in ``Retry-After``; everybody else goes on."""
+    free = a_rule(id="free", order_group="g")
+    tight = a_rule(id="tight", order_group="g", steps=[{"step": "activecampaign.tag", "tag": "zwei"}])
+    people = some_registrations(20, before=datetime.now(UTC) - timedelta(minutes=61))
+    for rule, some in ((tight, people[:10]), (free, people[10:])):
+        occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61), key=rule.id)
+        source = FixedSource(occasion, some)
+        await plan(ledger, source, [rule], occasion)
+        assert await judge_due(ledger, rule, source) == ["judged"]
+    limited = MemoryTarget(before=lambda call: RateLimited(call.step.conn_id, "tag", retry_after=seconds))
+    desk = desk_of(ledger, {ACCOUNT: MemoryTarget(), "activecampaign_default": limited})
+    await work(ledger, free, desk, horizon=0.0, in_flight=1)
+    assert await states(ledger) == {"confirmed": 10, "planned": 10}
+    ready = "SELECT max(ready_at) < clock_timestamp() + interval '1 hour', count(ready_at) FROM handoff.lanes"
+    assert await rows(ledger, ready) == [(True, 10)]
+    ends = "SELECT account, rests_until < clock_timestamp() + interval '1 hour' FROM handoff.circuits"
+    assert await rows(ledger, ends) == [("activecampaign_default", True)]
+
+
 async def test_a_hiccup_in_which_a_hundred_calls_fail_does_not_open_it(ledger: AsyncEngine) -> None:
     gate = Gate(ledger)
     for _ in range(100):

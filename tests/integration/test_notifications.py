@@ -173,6 +173,42 @@ async def test_other_notifiers_get_the_same_message_whether_sync_or_async(sandbo
     assert await subjects(sandbox) == ["Lauf eins", "Lauf zwei"]
 
 
+class Hearing(BaseNotifier):
+    """Another channel; it remembers what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    async def async_notify(self, context: Any) -> None:
+        self.heard.append(context["notice"].subject)
+
+
+@pytest.mark.parametrize(
+    ("connection", "words"),
+    [
+        (None, "there is no such connection; create it under Admin > Connections"),
+        ({"conn_type": "http", "host": "127.0.0.1"}, "smtp_team"),
+        ({"conn_type": "smtp", "host": "127.0.0.1"}, "set from_email in the Extra"),
+    ],
+    ids=["missing", "of another type", "without sender"],
+)
+async def test_a_wrong_mail_connection_does_not_silence_the_other_channels(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, connection: Any, words: str
+) -> None:
+    if connection:
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_TEAM", json.dumps(connection))
+    other = Hearing()
+    given: Any = {"run_id": "manual__1"}
+    await asyncio.to_thread(a_notifier(also=[other]), given)
+    await a_notifier(also=[other], context=given)
+    assert other.heard == ["[Übergaben] manual__1"] * 2
+    with pytest.raises(NotTold, match=words):
+        await a_notifier(context=given)
+    with pytest.raises(NotTold, match=words):
+        await asyncio.to_thread(a_notifier(), given)
+
+
 async def test_as_a_callback_it_sends_from_within_a_running_loop_too(sandbox: Sandbox) -> None:
     await asyncio.to_thread(a_notifier(to="a@example.org, b@example.org"), {"run_id": "manual__1"})
     assert [effect.contact for effect in sandbox.effects] == ["a@example.org", "b@example.org"]

@@ -60,13 +60,19 @@ async def test_what_stands_still_and_the_lanes_that_rest_for_it(ledger: AsyncEng
     await change(ledger, "INSERT INTO handoff.freezes (scope, reason) VALUES ('rule:test_rule', 'wrong template')")
     await change(ledger, "INSERT INTO handoff.circuits (account, cause, opened_at) VALUES ('a', 'HTTP 503', now()),"
                          " ('b', 'was open once', NULL)")  # fmt: skip
+    await change(ledger, "INSERT INTO handoff.circuits (account, rests_until) VALUES"
+                         " ('c', now() + interval '10 minutes'), ('d', now() - interval '1 second')")  # fmt: skip
     await change(ledger, "UPDATE handoff.lanes SET rests = 'rule:test_rule'")
     said = (await handoff(ledger_url, "pending", "--json")).json
     assert {(one["scope"], one["kind"], one["reason"]) for one in said["standstill"]} == {
-        ("rule:test_rule", "frozen", "wrong template"), ("account:a", "circuit open", "HTTP 503")
+        ("rule:test_rule", "frozen", "wrong template"), ("account:a", "circuit open", "HTTP 503"),
+        ("account:c", "rests", "the target asked to wait (rate limit)"),
     }  # fmt: skip
+    [until] = [one["until"] for one in said["standstill"] if one["until"]]
+    assert timedelta(minutes=9) < datetime.fromisoformat(until) - datetime.now(UTC) < timedelta(minutes=10)
     plain = (await handoff(ledger_url, "pending")).out
     assert "wrong template" in plain
+    assert "the target asked to wait" in plain
     assert "when rule:test_rule goes on" in plain
 
 

@@ -6,18 +6,23 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
+from handoff.delivery import judging_run
 from handoff.delivery.by_hand import hand_over
+from handoff.delivery.moment import attend, first_look
 from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.rejudging import Change, rejudge
 from handoff.rule import Rule
 from handoff.target import Call
+from tests.support.chaos import expire_leases, tags
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
+from tests.support.moments import claim
 from tests.support.rows import change, rows
 from tests.support.targets import MemoryTarget
 
@@ -98,6 +103,48 @@ async def test_what_is_being_handed_over_or_was_stays(ledger: AsyncEngine) -> No
     before = await rows(ledger, BATCHES)
     assert await what(ledger, LATER) == {"a": "in_hand"}
     assert await rows(ledger, BATCHES) == before
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        a_rule(steps=tags("neu")),
+        a_rule(steps=tags("neu"), when={"minutes": 30, "after": "end"}),
+        a_rule(steps=tags("neu"), webinars=["another"]),
+    ],
+    ids=["steps", "moment", "webinar"],
+)
+async def test_a_batch_of_which_a_part_was_judged_stays(
+    ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch, new: Rule
+) -> None:
+    monkeypatch.setattr(judging_run, "FIRST_WRITTEN", 10)
+    old = a_rule(steps=tags("eins", "zwei"))
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61))
+    source = FixedSource(occasion, some_registrations(20, before=occasion.anchors["start"]))
+    await record(ledger, [occasion], [old])
+    await judge_until_killed(ledger, old, source)
+    assert await rows(ledger, "SELECT count(*) FROM handoff.verdicts") == [(10,)]
+    before = await rows(ledger, BATCHES)
+    assert await what(ledger, new) == {"d1": "in_hand"}
+    assert await rows(ledger, BATCHES) == before
+    sent: list[str] = []
+    target = MemoryTarget(before=lambda call: sent.append(call.step.model_dump()["tag"]))
+    assert await judge_due(ledger, old, source) == ["judged"]
+    await work(ledger, old, desk_of(ledger, {"klicktipp_default": target}))
+    assert sorted(sent) == ["eins"] * 20 + ["zwei"] * 20
+
+
+async def judge_until_killed(ledger: AsyncEngine, rule: Rule, source: FixedSource) -> None:
+    """Let a run judge the first part and die, and its lease end."""
+
+    def killed() -> None:
+        raise RuntimeError("killed")
+
+    [batch] = await claim(ledger, rule)
+    await first_look(ledger, batch, source)
+    with pytest.raises(RuntimeError, match="killed"):
+        await attend(ledger, batch, source, killed)
+    await expire_leases(ledger)
 
 
 async def test_what_a_cancelled_occasion_had_stays_cancelled(ledger: AsyncEngine) -> None:

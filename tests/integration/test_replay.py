@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import Refused
@@ -134,17 +136,29 @@ async def test_what_is_not_refused_cannot_be_replayed(ledger: AsyncEngine, ledge
         ("UPDATE handoff.occasions SET cancelled = true", "stays as it is: the occasion was cancelled"),
         ("INSERT INTO handoff.erased (key) SELECT key FROM handoff.contacts", "the person's data was erased"),
         ("UPDATE handoff.contacts SET erased = true", "the person's data was erased"),
+        ("UPDATE handoff.contacts SET email = ''", "the address was removed when its retention period ended"),
     ],
 )
 async def test_what_must_not_go_out_any_more(ledger: AsyncEngine, ledger_url: str, statement: str, words: str) -> None:
     rule = a_rule(steps=THREE)
     target = await refused(ledger, rule)
     await change(ledger, statement)
-    said = await handoff(ledger_url, "replay", "--rule", "test_rule")
+    said = await handoff(ledger_url, "replay", "--rule", "test_rule", "--allow-late")
     assert (said.status, words in said.out) == (1, True)
     await goes_on(ledger, rule, target)
     assert target.tags == []
     assert (await states(ledger))["refused"] == 1
+
+
+async def test_whose_address_is_being_removed_at_this_moment(ledger: AsyncEngine, ledger_url: str) -> None:
+    await refused(ledger, a_rule(steps=THREE))
+    async with ledger.begin() as removing:
+        await removing.execute(text("UPDATE handoff.contacts SET email = '' WHERE id IN (SELECT id FROM"
+                                    " handoff.contacts FOR UPDATE)"))  # fmt: skip
+        replaying = asyncio.create_task(handoff(ledger_url, "replay", "--rule", "test_rule"))
+        await asyncio.wait({replaying}, timeout=0.5)
+    assert (await replaying).out.startswith("0 refused effects are back")
+    assert await states(ledger) == {"confirmed": 1, "refused": 1, "skipped": 1}
 
 
 async def test_what_a_person_dropped_stays_dropped(ledger: AsyncEngine, ledger_url: str) -> None:

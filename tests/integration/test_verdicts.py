@@ -167,6 +167,36 @@ async def test_a_crash_between_two_chunks_of_verdicts(
     assert counted.handled == 100
 
 
+async def test_an_earlier_entry_of_the_same_person_that_is_read_after_a_crash(
+    ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person was handed over with the first part; the entry that would have been the first is one too many."""
+    monkeypatch.setattr(judging_run, "FIRST_WRITTEN", 2)
+    occasion = ended()
+    source = FixedSource(occasion, listed_for(occasion, 4))
+    await planned(ledger, occasion)
+    [batch] = await claim(ledger)
+    await first_look(ledger, batch, source)
+
+    def crash() -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        await attend(ledger, batch, source, crash)
+    await expire_leases(ledger)
+    earlier = Registration("earlier", "person1@example.org", occasion.anchors["start"] - timedelta(days=2))
+    source.registrations += (earlier,)
+    [again] = await claim(ledger, owner="other")
+    await first_look(ledger, again, source)
+    assert await attend(ledger, again, source, lambda: None) == "judged"
+    assert await rows(ledger, "SELECT ref, reason FROM handoff.verdicts WHERE NOT included") == [
+        ("earlier", "duplicate")
+    ]
+    counted = await certificate(ledger)
+    assert (counted.listed, counted.pending, counted.excluded, counted.even) == (5, 4, {"duplicate": 1}, True)
+    assert sorted(await delivered(ledger)) == [f"person{number}@example.org" for number in range(4)]
+
+
 async def test_a_thousand_are_written_in_the_order_of_registration(ledger: AsyncEngine) -> None:
     occasion = ended()
     people = listed_for(occasion, 1300)

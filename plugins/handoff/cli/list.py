@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from handoff.cli.command import Command, add_paths
+from handoff.cli.table import table
 from handoff.home import rules_folder
 from handoff.rule import Rule
 from handoff.rule_file import load_paths
@@ -13,10 +14,7 @@ from handoff.rule_file import load_paths
 
 def _run(arguments: argparse.Namespace) -> int:
     files, problems = load_paths(arguments.paths or [rules_folder()])
-    rows = [("RULE", "WHEN", "WHO", "STEPS"), *(_row(file.rule) for file in files)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(table(("RULE", "WHEN", "WHO", "STEPS"), (_row(file.rule) for file in files)))
     if problems:
         print(f"{len(problems)} problems, see: handoff lint", file=sys.stderr)
     return 1 if problems else 0

@@ -18,7 +18,7 @@ from handoff.reasons import end_in_words, in_words
 MOST = 50
 BATCHES = ("BATCH", "RULE", "OCCASION", "DUE", "LATE", "LOOKED AT", "LISTED", "REASON")
 EFFECTS = ("RULE", "ACCOUNT", "STEP", "STATE", "EFFECTS", "LANES", "EARLIEST DUE", "LATE")
-STANDSTILL = ("SCOPE", "SINCE", "WHAT", "WHY")
+STANDSTILL = ("SCOPE", "SINCE", "UNTIL", "WHAT", "WHY")
 LANES = ("LANE", "GROUP", "NAME", "PLANNED", "SENDING", "UNKNOWN", "HELD", "EARLIEST DUE", "LATE", "GOES ON")
 
 
@@ -77,13 +77,17 @@ def _text(found: Waiting) -> Iterator[str]:
         yield "Nothing waits."
         return
     if found.standstill:
-        rows = [(row["scope"], moment(row["since"]), row["kind"], row["reason"]) for row in found.standstill]
-        yield f"What stands still: {len(rows)}\n{table(STANDSTILL, rows)}"
+        rows = map(_standstill, found.standstill)
+        yield f"What stands still: {len(found.standstill)}\n{table(STANDSTILL, rows)}"
     if found.batches:
         yield _titled("Batches that wait for their moment", BATCHES, found.batches, _batch, found.batch_count)
     if found.effects:
         yield _titled("Effects that are open", EFFECTS, found.effects, _effects, len(found.effects))
         yield _titled("Their lanes", LANES, found.lanes, _lane, found.lane_count)
+
+
+def _standstill(row: Row) -> tuple[object, ...]:
+    return row["scope"], moment(row["since"]), moment(row["until"]), row["kind"], row["reason"]
 
 
 def _titled(title: str, head: tuple[str, ...], rows: list[Row], cells: Any, in_all: int) -> str:

@@ -11,12 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
+from handoff.cli.rules import rule_named
 from handoff.cli.table import as_json, moment, table
-from handoff.errors import HandoffError
-from handoff.home import rules_folder
 from handoff.rejudging import Change, rejudge
-from handoff.rule import Rule
-from handoff.rule_file import load, load_folder
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,22 +37,6 @@ def _run(arguments: argparse.Namespace) -> int:
     else:
         print(_words(changes, arguments.apply))
     return 0
-
-
-def rule_named(rule_id: str, file: Path | None) -> Rule:
-    """Return the rule with this id, from its file or from the project's rules.
-
-    :raises HandoffError: when there is no such rule, or the file cannot be used.
-    """
-    if file is not None:
-        rule = load(file).rule
-        if rule.id != rule_id:
-            raise HandoffError(f"{file}: this is the rule {rule.id}, not {rule_id}")
-        return rule
-    for found in load_folder(rules_folder())[0]:
-        if found.rule.id == rule_id:
-            return found.rule
-    raise HandoffError(f"no valid file in {rules_folder()} has the rule {rule_id}; see: handoff list, handoff lint")
 
 
 def _words(changes: list[Change], applied: bool) -> str:

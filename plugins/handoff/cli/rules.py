@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from handoff.errors import HandoffError
 from handoff.home import rules_folder
 from handoff.rule import Rule
-from handoff.rule_file import load_folder
+from handoff.rule_file import load, project_rules
 
 
-def rule_named(rule_id: str) -> Rule:
-    """Return the project's rule with this id. :raises HandoffError: when there is no valid one."""
-    rules = {file.rule.id: file.rule for file in load_folder(rules_folder())[0]}
-    if rule_id not in rules:
-        raise HandoffError(f"there is no valid rule {rule_id!r}; there are: {', '.join(sorted(rules))}")
-    return rules[rule_id]
+def rule_named(rule_id: str, file: Path | None = None) -> Rule:
+    """Return the rule with this id, from its file or from the project's rules.
+
+    :raises HandoffError: when there is no valid rule of this id, or it is not the one in the file.
+    """
+    if file is not None:
+        rule = load(file).rule
+        if rule.id != rule_id:
+            raise HandoffError(f"{file}: this is the rule {rule.id}, not {rule_id}")
+        return rule
+    for rule in project_rules():
+        if rule.id == rule_id:
+            return rule
+    raise HandoffError(f"no valid file in {rules_folder()} has the rule {rule_id}; see: handoff list, handoff lint")

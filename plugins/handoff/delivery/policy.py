@@ -48,7 +48,10 @@ class Pause(Enum):
     """How long the effect's lane rests."""
 
     NONE = "not at all"
-    ASKED = "as long as the vendor asks, else as for BACKOFF; less than a second only for the first two attempts"
+    ASKED = (
+        "as long as the vendor asks, an hour at most or until its day ends, else as for BACKOFF; "
+        "less than a second only for the first two attempts"
+    )
     BACKOFF = "longer with every attempt, with jitter"
     SETTLING = "until the target can be read; from the third attempt on as for BACKOFF, if that is longer"
     CREDENTIALS = "until the credentials are tried again"

@@ -34,7 +34,7 @@ class Dead:
     """An effect that its target refused.
 
     :param skipped: later steps of the same handoff that were skipped because of it.
-    :param barred: why it cannot be replayed: ``occasion_cancelled`` or ``erased``; else empty.
+    :param barred: why it cannot be replayed: ``occasion_cancelled``, ``erased`` or ``not_kept``; else empty.
     """
 
     effect_id: int
@@ -60,7 +60,8 @@ DEAD = text("""
         (SELECT count(*) FROM handoff.effects AS later WHERE later.handoff_id = effect.handoff_id
             AND later.state = 'skipped' AND later.reason = 'step ' || effect.step_no + 1 || ' was refused') AS skipped,
         CASE WHEN contact.erased OR erased.key IS NOT NULL THEN 'erased'
-            WHEN occasion.cancelled THEN 'occasion_cancelled' ELSE '' END AS barred
+            WHEN occasion.cancelled THEN 'occasion_cancelled'
+            WHEN contact.email = '' THEN 'not_kept' ELSE '' END AS barred
     FROM handoff.effects AS effect
     JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
     JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
@@ -74,6 +75,14 @@ DEAD = text("""
     ORDER BY batch.due_at, effect.handoff_id, effect.step_no
 """)
 STATES = text("SELECT id, state FROM handoff.effects WHERE id = ANY(CAST(:effects AS bigint[]))")
+# Before the rest, as whoever judges does: nobody is erased, and no address removed, until this is written.
+LOCK_CONTACTS = text("""
+    SELECT id FROM handoff.contacts WHERE id IN (
+        SELECT handoff.contact_id FROM handoff.effects AS effect
+        JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+        WHERE effect.id = ANY(CAST(:effects AS bigint[])))
+    ORDER BY id FOR KEY SHARE
+""")
 LOCK_EFFECTS = text("""
     SELECT id FROM handoff.effects WHERE id = ANY(CAST(:effects AS bigint[])) AND state = 'refused'
     ORDER BY id FOR NO KEY UPDATE
@@ -87,7 +96,7 @@ REVIVE = text("""
             settled_at = NULL, proof = NULL, late_allowed = late_allowed OR :late_allowed
         FROM handoff.handoffs AS handoff JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
         WHERE effect.id = ANY(CAST(:effects AS bigint[])) AND effect.state = 'refused'
-          AND handoff.id = effect.handoff_id AND NOT contact.erased
+          AND handoff.id = effect.handoff_id AND contact.email <> ''
         RETURNING effect.id, effect.handoff_id, effect.step_no
     ), rest AS (
         UPDATE handoff.effects AS effect SET state = 'planned', reason = '', settled_at = NULL,
@@ -127,6 +136,7 @@ async def replay(connection: AsyncConnection, some: Sequence[Dead], *, late_allo
     if not chosen:
         return []
     lanes, effects = sorted({one.lane_id for one in chosen}), [one.effect_id for one in chosen]
+    await connection.execute(LOCK_CONTACTS, {"effects": effects})
     await connection.execute(LOCK_EFFECTS, {"effects": effects})
     await connection.execute(LOCK_LANES, {"lanes": lanes})
     revived = list((await connection.execute(REVIVE, {"effects": effects, "late_allowed": late_allowed})).scalars())

@@ -1,10 +1,10 @@
-"""All that stands still now, in one query: what a person froze, and which accounts rest."""
+"""All that stands still now: what a person froze, and which accounts rest; for the gate, and for people."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger.circuits import CircuitNow
@@ -34,6 +34,16 @@ STOPS = text("""
         COALESCE(GREATEST(EXTRACT(EPOCH FROM rests_until - clock_timestamp()), 0), 0)
     FROM handoff.circuits
 """)
+STANDSTILL = text("""
+    SELECT scope, 'frozen' AS kind, reason, at AS since, CAST(NULL AS timestamptz) AS until FROM handoff.freezes
+    UNION ALL
+    SELECT 'account:' || account, 'circuit open', cause, opened_at, NULL
+    FROM handoff.circuits WHERE opened_at IS NOT NULL
+    UNION ALL
+    SELECT 'account:' || account, 'rests', 'the target asked to wait (rate limit)', NULL, rests_until
+    FROM handoff.circuits WHERE rests_until > clock_timestamp()
+    ORDER BY since, scope
+""")
 
 
 async def stops(connection: AsyncConnection) -> Stops:
@@ -46,3 +56,12 @@ async def stops(connection: AsyncConnection) -> Stops:
             probe_in = None if row.probe_in is None else float(row.probe_in)
             circuits[row.account] = CircuitNow(row.account, row.failures, row.cause, probe_in, float(row.rest))
     return Stops(frozenset(frozen), circuits)
+
+
+async def standstill(connection: AsyncConnection) -> list[RowMapping]:
+    """Return what stands still for people to see, the longest first.
+
+    :returns: rows of ``scope, kind, reason``, ``since`` when (not known of an account that its target asked to
+        rest) and ``until`` when (known of such an account only); both aware.
+    """
+    return list((await connection.execute(STANDSTILL)).mappings().all())

@@ -46,14 +46,18 @@ LOCK = text("""
 """)
 WRITE = text("""
     WITH entry AS (
-        SELECT * FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (
+        SELECT entry.*, EXISTS (SELECT FROM handoff.verdicts
+            WHERE batch_id = :batch_id AND contact_id = entry.contact_id AND verdicts.included) AS included_before
+        FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (
             ref text, contact_id bigint, position bigint, included boolean, reason text, lane text, facts jsonb)
     ), verdict AS (
         INSERT INTO handoff.verdicts (batch_id, ref, contact_id, included, reason, facts, moment, read_at)
-        SELECT :batch_id, ref, contact_id, included, reason, facts, :moment, :read_at FROM entry
-        ON CONFLICT (batch_id, ref) DO NOTHING RETURNING ref
+        -- After a crash between two parts a list may show an earlier entry of somebody who was handed over already.
+        SELECT :batch_id, ref, contact_id, included AND NOT included_before,
+            CASE WHEN included AND included_before THEN 'duplicate' ELSE reason END, facts, :moment, :read_at FROM entry
+        ON CONFLICT (batch_id, ref) DO NOTHING RETURNING ref, included
     ), added AS (
-        SELECT entry.* FROM entry JOIN verdict USING (ref) WHERE entry.included
+        SELECT entry.* FROM entry JOIN verdict USING (ref) WHERE verdict.included
     ), lane AS (
         INSERT INTO handoff.lanes (order_group, name, ready_at)
         SELECT :order_group, lane, clock_timestamp() FROM added GROUP BY lane ORDER BY min(position)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ from handoff.delivery.policy import (
     reading_backoff,
     treatment,
 )
-from handoff.errors import RateLimited, Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
+from handoff.errors import QuotaUsedUp, RateLimited, Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
 
 
 @given(st.integers(0, 10_000))
@@ -65,6 +67,16 @@ def test_a_rest_that_the_vendor_asks_for_is_kept_to_the_second() -> None:
     # A vendor that asks for no time, again and again, keeps no run from ending.
     assert pause_after(RateLimited("a", "tag", retry_after=0.0), 9) >= LONGEST_SECONDS / 3
     assert LONGEST_SECONDS / 2 <= pause_after(RateLimited("a", "tag"), 20) <= LONGEST_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [3601.0, 1_795_000_000.0, 1e15, math.inf])
+def test_no_vendor_puts_an_account_to_rest_for_long(seconds: float) -> None:
+    assert pause_after(RateLimited("a", "tag", retry_after=seconds), 1) == 3600.0
+    assert 86_401.0 < pause_after(QuotaUsedUp("a", "tag", retry_after=seconds * 1000), 1) <= 90_000.0
+
+
+def test_a_day_that_is_used_up_rests_until_it_ends() -> None:
+    assert pause_after(QuotaUsedUp("a", "tag", retry_after=86_401.0), 1) == 86_401.0
 
 
 def test_a_doubtful_effect_is_never_read_before_its_target_has_settled() -> None:
