@@ -6,9 +6,10 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 LENGTH = re.compile(rb"content-length: *(\d+)", re.I)
 _NUMBERS = count(1)
@@ -23,15 +24,33 @@ class Outcome:
     seconds: list[float] = field(default_factory=list)
 
 
-def requests(accounts: list[str], secret: str) -> Iterator[bytes]:
-    """Yield pushes, each of another opportunity, to one account after the other."""
+def opportunity() -> dict[str, Any]:
+    """Return what Insightly pushes of another opportunity: a doorbell."""
+    return {
+        "entity": {
+            "OPPORTUNITY_ID": next(_NUMBERS), "OPPORTUNITY_STATE": "WON", "OPPORTUNITY_NAME": "Relaunch" * 20,
+            "DATE_UPDATED_UTC": "/Date(1489116850787-0800)/",
+        }
+    }  # fmt: skip
+
+
+def booking() -> dict[str, Any]:
+    """Return what eTermin pushes of another appointment that was booked: the planner records it."""
+    number = next(_NUMBERS)
+    return {
+        "command": "CREATED", "appointmentUID": f"bench-{number}", "calendarName": "Beratung", "lastName": "Muster",
+        "startDateTimeUTC": "2036-05-10T08:00:00", "endDateTimeUTC": "2036-05-10T08:30:00",
+        "startDateTime": "2036-05-10T10:00:00", "endDateTime": "2036-05-10T10:30:00",
+        "bookingDateUTC": "2026-05-01T06:12:44", "firstName": "Eva", "email": f"person{number}@example.org",
+        "selectedAnswers": "Erstgespräch", "notes": "Bitte klingeln. " * 10, "newsletter": True,
+    }  # fmt: skip
+
+
+def requests(accounts: list[str], secret: str, content: Callable[[], dict[str, Any]]) -> Iterator[bytes]:
+    """Yield pushes, each with other content, to one account after the other."""
     while True:
         for account in accounts:
-            entity = {
-                "OPPORTUNITY_ID": next(_NUMBERS), "OPPORTUNITY_STATE": "WON", "OPPORTUNITY_NAME": "Relaunch" * 20,
-                "DATE_UPDATED_UTC": "/Date(1489116850787-0800)/",
-            }  # fmt: skip
-            body = json.dumps({"entity": entity}).encode()
+            body = json.dumps(content()).encode()
             head = (
                 f"POST /handoffs/webhooks/{account} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
                 f"X-Webhook-Secret: {secret}\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -48,7 +67,9 @@ class Line:
 
     async def push(self, request: bytes) -> bool:
         """Send one push and tell whether it was told ``ok``."""
-        if self._streams is None:
+        # Servers close what was idle for some seconds.
+        if self._streams is None or self._streams[0].at_eof():
+            self.close()
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         writer.write(request)

@@ -11,7 +11,7 @@ from typing import Any, Self
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-SECRETS = "webhook_secrets"
+SECRETS, REQUIRE = "webhook_secrets", "webhook_require"
 CONN_ID = re.compile(r"[\w#!()\-.:/\\]{1,250}", re.ASCII)
 """What Airflow allows as the id of a connection."""
 
@@ -22,12 +22,14 @@ class WebhookAccount:
 
     :param conn_type: connection type. :param extra: the connection's extra fields.
     :param secrets: with any of them a sender proves itself; several while one is being replaced by another.
+    :param required: in which places each push must give one, see :data:`web.receiver.keyring.PLACES`; none: in any.
     """
 
     conn_id: str
     conn_type: str
     extra: Mapping[str, Any] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+    required: frozenset[str] = frozenset()
 
     @classmethod
     async def find(cls, conn_id: str) -> Self | None:
@@ -51,5 +53,9 @@ class WebhookAccount:
         except ValueError:
             fields = {}
         fields = fields if isinstance(fields, dict) else {}
-        secrets = str(fields.get(SECRETS) or "").replace(",", " ").split()
-        return cls(conn_id, conn_type, fields, tuple(dict.fromkeys(secrets)))
+        required = frozenset(word.lower() for word in _words(fields.get(REQUIRE)))
+        return cls(conn_id, conn_type, fields, tuple(dict.fromkeys(_words(fields.get(SECRETS)))), required)
+
+
+def _words(given: object) -> list[str]:
+    return str(given or "").replace(",", " ").split()

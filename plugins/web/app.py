@@ -15,6 +15,8 @@ from handoff.errors import LedgerError
 from web import opt_in, rule_steps, survey, unsubscribe, webhooks
 from web.ledger import close_ledger
 from web.page import message
+from web.public import PUBLIC
+from web.public_page import public_message
 from web.receiver.receiver import Receiver
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,12 @@ _WORDS = {
     503: ("Please try again soon (bitte gleich noch einmal)", "Something that this page needs cannot be reached."),
     404: ("No such page (keine solche Seite)", "Nothing is served under this address."),
 }
+_TO_ANYBODY = {
+    404: ("Diese Seite gibt es nicht (no such page)", "Der Link ist nicht richtig oder gilt nicht mehr.",
+          "The link is not right, or is valid no more."),
+    503: ("Bitte gleich noch einmal (please try again soon)", "Das ist gerade nicht erreichbar.",
+          "This cannot be reached right now."),
+}  # fmt: skip
 
 
 def create_app(receiver: Receiver | None = None) -> FastAPI:
@@ -47,13 +55,21 @@ async def _lifespan(_: FastAPI) -> AsyncIterator[None]:
     await close_ledger()
 
 
-def _refusal(_: Request, error: Exception) -> HTMLResponse:
+def _refusal(request: Request, error: Exception) -> HTMLResponse:
     status = error.status_code if isinstance(error, HTTPException) else 500
     if isinstance(error, (LedgerError, SQLAlchemyError)):
         log.error("the ledger cannot be used: %s", error)
         status = 503
-    title, sentence = _WORDS.get(status, ("This did not work (das hat nicht geklappt)", "Try again later."))
-    answer = message(title, sentence, status=status)
+    answer = _page(getattr(request.scope.get("route"), "path", "") in PUBLIC, status)
     # E.g. which methods an address takes.
     answer.headers.update(getattr(error, "headers", None) or {})
     return answer
+
+
+def _page(public: bool, status: int) -> HTMLResponse:
+    if public:
+        failed = ("Das hat nicht geklappt (this did not work)", "Bitte versuchen Sie es später noch einmal.",
+                  "Please try again later.")  # fmt: skip
+        return public_message(*_TO_ANYBODY.get(status, failed), status)
+    title, sentence = _WORDS.get(status, ("This did not work (das hat nicht geklappt)", "Try again later."))
+    return message(title, sentence, status=status)

@@ -11,6 +11,8 @@ PUBLIC = frozenset({
     "/survey/{token}",
     "/opt-in/{token}",
     "/webhooks/{account}",
+    "/webhooks/{account}/",
     "/webhooks/{account}/{secret}",
+    "/webhooks/{account}/{secret}/",
 })
 """Paths of routes below ``/handoffs``."""

@@ -33,15 +33,23 @@ def ledger_connection(url: str) -> str:
     )  # fmt: skip
 
 
-def account_connection(secrets: str, conn_type: str = "insightly") -> str:
-    """Return the connection of an account that pushes."""
-    return json.dumps({"conn_type": conn_type, "password": "key", "extra": {"webhook_secrets": secrets}})
+def account_connection(secrets: str, conn_type: str = "insightly", require: str = "") -> str:
+    """Return the connection of an account that pushes. :param require: proofs that each push must bring."""
+    extra = {"webhook_secrets": secrets, "webhook_require": require}
+    return json.dumps({"conn_type": conn_type, "password": "key", "extra": extra})
 
 
 def won(number: int, milliseconds: int = 1489116850787, state: str = "WON") -> bytes:
     """Return what Insightly pushes when an opportunity changes."""
     entity = {"OPPORTUNITY_ID": number, "OPPORTUNITY_STATE": state, "OPPORTUNITY_NAME": "Relaunch Müller"}
     return json.dumps({"entity": entity | {"DATE_UPDATED_UTC": f"/Date({milliseconds}-0800)/"}}).encode()
+
+
+def booked(number: int) -> bytes:
+    """Return what eTermin pushes when an appointment is booked."""
+    times = {"startDateTimeUTC": "2036-05-10T08:00:00", "endDateTimeUTC": "2036-05-10T08:30:00"}
+    push = {"command": "CREATED", "appointmentUID": str(number), "email": f"eva{number}@example.org"}
+    return json.dumps(push | times | {"bookingDateUTC": "2026-05-01T06:12:44"}).encode()
 
 
 @dataclass(slots=True)

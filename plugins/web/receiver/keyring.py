@@ -14,8 +14,12 @@ import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+Place = Literal["url", "header", "credentials", "hash", "signature"]
+"""Where a push can prove its sender: in its address, in ``X-Webhook-Secret``, by the password of Basic credentials, in
+its body, or signed."""
+PLACES: frozenset[str] = frozenset(get_args(Place))
 SHORTEST = 16
 """Characters of a secret; and bytes of one that signs."""
 SIGNING_PREFIX = "whsec_"
@@ -39,9 +43,9 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """With what a sender proves who it is. :param tokens: secrets that it names."""
+    """With what a sender proves who it is. :param tokens: secrets that it names, each with where it does."""
 
-    tokens: tuple[bytes, ...] = ()
+    tokens: tuple[tuple[Place, bytes], ...] = ()
     signature: Signature | None = None
 
 
@@ -50,10 +54,12 @@ class Keyring:
 
     A secret with the prefix ``whsec_`` is the base64 of a key that signs, and is never sent; every other one is sent.
 
+    :param required: :data:`PLACES` in all of which a push must prove its sender; none is known for another word.
     :ivar usable: whether there is any. :ivar unusable: how many are too short, or no base64.
     """
 
-    def __init__(self, given: Iterable[str] = ()) -> None:
+    def __init__(self, given: Iterable[str] = (), required: Iterable[str] = ()) -> None:
+        self._required = frozenset(required)
         tokens, keys, self.unusable = list[bytes](), list[bytes](), 0
         for secret in given:
             if secret.startswith(SIGNING_PREFIX):
@@ -65,22 +71,32 @@ class Keyring:
                 self.unusable += len(secret) < SHORTEST
         self.usable = bool(tokens or keys)
         self._tokens = tokens or [secrets.token_bytes(32)]
-        self._keys = keys or [secrets.token_bytes(32)]
+        self._keys, self._verifies = keys or [secrets.token_bytes(32)], bool(keys)
 
     def proven(self, proof: Proof, body: bytes, now: float | None = None) -> Literal["secret", "signature"] | None:
-        """Return by what the sender is known, ``None`` when it is not.
+        """Return by what the sender is known, ``None`` when it is not: whatever it names must be right.
 
         :param now: unix seconds, the present unless given.
         """
-        by_secret = by_signature = False
-        for token in map(_digest, proof.tokens):
-            for known in self._tokens:
-                by_secret |= hmac.compare_digest(token, known)
+        right = dict[str, bool]()
+        for place, token in proof.tokens:
+            right[place] = self._holds(token) & right.get(place, True)
         if proof.signature is not None:
-            by_signature = self._signed(proof.signature, body) and _fresh(proof.signature.timestamp, now)
-        if not self.usable:
+            signed = self._signed(proof.signature, body) and _fresh(proof.signature.timestamp, now)
+            # Some sign whatever they send; who has not given the key here relies on another proof.
+            right |= {"signature": signed} if self._verifies else {}
+        if len(right) > 1 and "credentials" not in self._required:
+            # A proxy in front may have asked for them; the sender proves itself by the other.
+            right.pop("credentials", None)
+        if not (self.usable and right and all(right.values()) and self._required <= right.keys()):
             return None
-        return "secret" if by_secret else "signature" if by_signature else None
+        return "signature" if "signature" in right else "secret"
+
+    def _holds(self, token: bytes) -> bool:
+        found, given = False, _digest(token)
+        for known in self._tokens:
+            found |= hmac.compare_digest(given, known)
+        return found
 
     def _signed(self, signature: Signature, body: bytes) -> bool:
         found = False

@@ -7,7 +7,7 @@ import binascii
 
 from starlette.requests import Request
 
-from web.receiver.keyring import Proof, Signature
+from web.receiver.keyring import Place, Proof, Signature
 
 PARAMETER, HEADER = "secret", "x-webhook-secret"
 MOST_SIGNATURES = 8
@@ -19,14 +19,14 @@ def proof_of(request: Request, in_path: str = "", in_body: tuple[bytes, ...] = (
 
     :param in_path: the last part of the path, when it is a secret. :param in_body: secrets that the body names.
     """
-    tokens = [
-        in_path.encode("utf-8", "replace"),
-        request.query_params.get(PARAMETER, "").encode("utf-8", "replace"),
-        _header(request, HEADER).strip(),
-        _password(_header(request, "authorization")),
-        *in_body,
+    tokens: list[tuple[Place, bytes]] = [
+        ("url", in_path.encode("utf-8", "replace")),
+        ("url", request.query_params.get(PARAMETER, "").encode("utf-8", "replace")),
+        ("header", _header(request, HEADER).strip()),
+        ("credentials", _password(_header(request, "authorization"))),
+        *(("hash", token) for token in in_body),
     ]
-    return Proof(tuple(token for token in tokens if token), _signature(request))
+    return Proof(tuple((place, token) for place, token in tokens if token), _signature(request))
 
 
 def _header(request: Request, name: str) -> bytes:

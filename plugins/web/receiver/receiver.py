@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -26,9 +25,10 @@ from web.receiver.recorder import Recorder
 from web.receiver.refusal import HEADERS, Refusal
 from web.receiver.tally import Tally
 
-log = logging.getLogger(__name__)
 REFUSAL_SECONDS = 0.1
 """Who is not known is answered so long after the whole request arrived: how long a look-up took does not show."""
+MOST_BYTES_TO_NAME_IT = 32 * 1024
+"""Of a body that names its secret; eTermin's pushes, some sixty fields, are far smaller."""
 
 
 class Receiver:
@@ -62,8 +62,8 @@ class Receiver:
             known = await self._look_up(conn_id)
             if trouble is not None:
                 raise trouble
-            named = () if known is None else known.adapter.secrets(request.headers.get("content-type", ""), body)
-            by = self._authenticate(known, proof_of(request, secret, named), body)
+            proof = proof_of(request, secret, _named(known, request, body))
+            by = self._authenticate(known, proof, body)
             authentic = True
             await self._take(by, request, body)
         except Refusal as refusal:
@@ -77,9 +77,7 @@ class Receiver:
     async def _look_up(self, conn_id: str) -> Known | None:
         try:
             return await self._accounts.of(conn_id)
-        except Exception as error:
-            # Not its words: a backend's may quote what it read.
-            log.error("the connections cannot be read: %s", type(error).__name__)
+        except Exception:
             raise Refusal("unavailable", retry_after=RETRY_SECONDS) from None
 
     def _authenticate(self, known: Known | None, proof: Proof, body: bytes) -> tuple[Known, bytes]:
@@ -94,8 +92,14 @@ class Receiver:
         return known, proof.signature.id if by == "signature" and proof.signature else b""
 
     async def _take(self, by: tuple[Known, bytes], request: Request, body: bytes) -> None:
-        """Store a push. :raises Refusal: too many, of a wrong type, not understood, or it cannot be stored now."""
+        """Store a push.
+
+        :raises Refusal: too many, of a wrong type, not understood, or it cannot be stored now, e.g. because nobody
+            can tell whether the account is still there.
+        """
         known, push_id = by
+        if known.lost_at is not None:
+            raise Refusal("unavailable", retry_after=RETRY_SECONDS)
         self._floods.take(known.account.conn_id)
         content_type = media_type(request)
         if content_type not in known.adapter.content_types:
@@ -104,6 +108,13 @@ class Receiver:
         new = await self._journal.keep(_delivery(known, arrival, push_id, body))
         if new and arrival.occasions:
             self._recorder.wake()
+
+
+def _named(known: Known | None, request: Request, body: bytes) -> tuple[bytes, ...]:
+    """Return what a body names as its secret; who has proved nothing yet shall not have a large one parsed."""
+    if known is None or len(body) > MOST_BYTES_TO_NAME_IT:
+        return ()
+    return known.adapter.secrets(request.headers.get("content-type", ""), body)
 
 
 def _delivery(known: Known, arrival: Arrival, push_id: bytes, body: bytes) -> NewDelivery:

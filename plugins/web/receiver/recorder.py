@@ -13,6 +13,8 @@ from handoff.rule import Rule
 from hooks.source_rules import rules_of
 
 log = logging.getLogger(__name__)
+REST_SECONDS = 0.1
+"""Between two rounds: pushes that arrive meanwhile share one, and the reading of the rules."""
 
 
 class Recorder:
@@ -39,6 +41,7 @@ class Recorder:
                 await take_in(await self._ledger(), _rules_of)
             except Exception as error:
                 log.error("accepted pushes cannot be recorded now, the sweep will: %s", type(error).__name__)
+            await asyncio.sleep(REST_SECONDS)
 
 
 async def _rules_of(source: str, account: str) -> Sequence[Rule]:

@@ -16,7 +16,7 @@ ANSWERS = {
     "unreadable": (HTTPStatus.BAD_REQUEST, "the body cannot be read"),
     "unexpected": (HTTPStatus.UNPROCESSABLE_ENTITY, "the body does not say what is expected here"),
     "too_many": (HTTPStatus.TOO_MANY_REQUESTS, "too many at once; try again later"),
-    "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "nothing was stored; try again later"),
+    "unavailable": (HTTPStatus.SERVICE_UNAVAILABLE, "it may not be stored; send it again"),
 }
 """Status and words by reason; a reason is also what is counted."""
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="handoffs", charset="UTF-8"'}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from handoff.delivery.intake import take_up_deliveries
 from handoff.delivery.sweep import Sweep
 from handoff.ledger import retention
 from handoff.ledger.connect import open_ledger_async
+from handoff.ledger.deliveries import IN_ORDER
 from handoff.ledger.erasure import erase
 from handoff.ledger.retention import Periods
 from handoff.rule import Rule
@@ -83,6 +85,53 @@ async def test_what_a_dead_server_left_and_what_could_not_be_recorded_is_the_swe
     assert await rows(ledger, notices) == [("webhook/calendar", "webhook", 1, False)]
     assert len(await batches_now(ledger)) == 2
     assert (await handoff(ledger_url, "webhooks")).status == 0
+
+
+async def pushed_behind_the_lock(ledger: AsyncEngine, sender: AsyncClient, bodies: list[bytes]) -> None:
+    """Push while nothing can be recorded, so that all of it waits."""
+    async with ledger.begin() as connection:
+        await connection.execute(IN_ORDER)
+        for body in bodies:
+            assert said(await sender.post("/webhooks/calendar", content=body, headers=GOOD)) == (200, "ok")
+
+
+@pytest.mark.usefixtures("rule")
+async def test_a_backlog_is_recorded_in_few_commits_and_in_its_order(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    moved = START + timedelta(hours=3)
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    bodies = [appointment(f"a{number}", START) for number in range(100)]
+    bodies[60:60] = [
+        appointment("a7", moved, 2.0),
+        appointment("old", long_ago),
+        appointment("a8", START, facts={"x": 1}),
+    ]
+    await pushed_behind_the_lock(ledger, sender, bodies)
+    await rows_become(ledger, "SELECT count(*), count(processed_at) FROM handoff.deliveries", [(103, 103)])
+    planned = await batches_now(ledger)
+    assert len(planned) == 101
+    end = timedelta(hours=1)
+    assert Counter(planned) == {
+        ("test_rule", "waiting", START + end): 99, ("test_rule", "waiting", moved + end): 1,
+        ("test_rule", "missed", long_ago + end): 1,
+    }  # fmt: skip
+    [(events, commits)] = await rows(ledger, "SELECT count(*), count(DISTINCT xmin::text) FROM handoff.inbox")
+    assert (events, commits < 12) == (103, True), commits
+    versions = "SELECT key, version FROM handoff.occasions WHERE version > 1 ORDER BY key"
+    assert await rows(ledger, versions) == [("a7", 2), ("a8", 2)]
+
+
+@pytest.mark.usefixtures("rule")
+async def test_one_of_a_backlog_that_cannot_be_recorded_stops_no_other(
+    ledger: AsyncEngine, sender: AsyncClient
+) -> None:
+    await change(ledger, "ALTER TABLE handoff.inbox ADD CONSTRAINT broken CHECK (occasion_key <> 'bad')")
+    keys = [f"a{number}" for number in range(10)] + ["bad"] + [f"b{number}" for number in range(10)]
+    await pushed_behind_the_lock(ledger, sender, [appointment(key, START) for key in keys])
+    waiting = "SELECT payload ->> 'key', problem FROM handoff.deliveries WHERE processed_at IS NULL"
+    await rows_become(ledger, waiting, [("bad", "IntegrityError")])
+    recorded = [key for (key,) in await rows(ledger, "SELECT key FROM handoff.occasions ORDER BY id")]
+    assert recorded == [key for key in keys if key != "bad"]
+    assert len(await batches_now(ledger)) == 20
 
 
 async def test_two_servers_record_each_delivery_once(ledger: AsyncEngine, ledger_url: str, rule: Rule) -> None:

@@ -29,7 +29,7 @@ from web.receiver import accounts as accounts_module
 from web.receiver import journal as journal_module
 from web.receiver.body import MOST_BYTES
 from web.receiver.flood import Floods
-from web.receiver.receiver import REFUSAL_SECONDS, Receiver
+from web.receiver.receiver import MOST_BYTES_TO_NAME_IT, REFUSAL_SECONDS, Receiver
 
 pytestmark = pytest.mark.usefixtures("connections")
 
@@ -70,6 +70,40 @@ async def test_every_proof_is_good_and_a_repetition_only_lets_poll(ledger: Async
     assert await rows(ledger, COUNTS) == [("crm", "accepted", 1), ("crm", "repeated", 6)]
     assert said(await sender.post("/webhooks/crm", content=won(31, 1489116850788), headers=GOOD)) == (200, "ok")
     assert (len(await rows(ledger, STORED)), await pokes(ledger)) == (2, "8")
+
+
+async def test_whatever_is_named_must_be_right(
+    ledger: AsyncEngine, sender: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BOOKING", account_connection(f"{OLD} {NEW}", "etermin"))
+    monkeypatch.setenv("AIRFLOW_CONN_STRICT", account_connection(OLD, "etermin", "header, hash"))
+    guess = {"x-webhook-secret": "guessed-secret-99999"}
+    for path, headers, hashed, status in (
+        (f"booking/{OLD}", {}, "", 200), (f"booking/{OLD}", GOOD, NEW, 200), (f"booking/{OLD}", guess, "", 401),
+        (f"booking/{OLD}", {}, "guess", 401), ("booking/guess", GOOD, OLD, 401),
+        (f"booking/{NEW}?secret=x", {}, "", 401),
+        (f"strict/{OLD}", {}, "", 401), (f"strict/{OLD}", GOOD, "", 401), (f"strict/{OLD}", GOOD, OLD, 200),
+        ("strict", GOOD, OLD, 200), ("strict", guess, OLD, 401), ("strict", GOOD, NEW, 401),
+    ):  # fmt: skip
+        body = json.dumps({"command": "MODIFIED", "appointmentUID": "a1", "secretKeyHash": hashed}).encode()
+        answer = await sender.post(f"/webhooks/{path}", content=body, headers=JSON | headers)
+        assert answer.status_code == status, (path, headers, hashed)
+
+
+async def test_a_large_body_is_not_parsed_for_its_secret(sender: AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BOOKING", account_connection(OLD, "etermin"))
+    for notes, named, in_header in ((20_000, 200, 200), (MOST_BYTES_TO_NAME_IT, 401, 200)):
+        push = {"command": "MODIFIED", "appointmentUID": "a1", "notes": "x" * notes, "secretKeyHash": OLD}
+        body = json.dumps(push).encode()
+        assert (await sender.post("/webhooks/booking", content=body, headers=JSON)).status_code == named
+        assert (await sender.post("/webhooks/booking", content=body, headers=GOOD)).status_code == in_header
+
+
+async def test_an_address_may_end_with_a_slash(ledger: AsyncEngine, sender: AsyncClient) -> None:
+    for path, headers in (("crm/", GOOD), (f"crm/{OLD}/", JSON), ("crm/?secret=" + OLD, JSON)):
+        assert said(await sender.post(f"/webhooks/{path}", content=won(31), headers=headers)) == (200, "ok")
+    for path in ("crm/", "crm/guess/", "nowhere/"):
+        assert said(await sender.post(f"/webhooks/{path}", content=won(31), headers=JSON)) == (401, "not accepted")
 
 
 async def test_a_signed_push_is_known_by_its_id(ledger: AsyncEngine, sender: AsyncClient) -> None:
@@ -209,7 +243,7 @@ async def test_without_the_ledger_nothing_is_said_to_be_ok(
         {"conn_type": "handoff_ledger", "host": "127.0.0.1", "port": 1, "schema": "x"}
     ))  # fmt: skip
     answers = await asyncio.gather(*(sender.post("/webhooks/crm", content=won(n), headers=GOOD) for n in range(1, 9)))
-    assert {answer.status_code for answer in answers} == {503}
+    assert {(answer.status_code, answer.text) for answer in answers} == {(503, "it may not be stored; send it again")}
     assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers)
     await close_ledger()
     monkeypatch.setenv("AIRFLOW_CONN_HANDOFF_LEDGER", ledger_connection(ledger_url))

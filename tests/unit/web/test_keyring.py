@@ -38,8 +38,10 @@ def signed(
     return {"webhook_id": ids, "webhook_timestamp": str(at), "webhook_signature": f"{version},{value}"}
 
 
-def proven(keyring: Keyring, *, path: str = "", query: str = "", body: bytes = BODY, **headers: str) -> str | None:
-    return keyring.proven(proof_of(request(query, **headers), path), body, NOW)
+def proven(
+    keyring: Keyring, *, path: str = "", query: str = "", body: bytes = BODY, hashed: str = "", **headers: str
+) -> str | None:
+    return keyring.proven(proof_of(request(query, **headers), path, (hashed.encode(),)), body, NOW)
 
 
 def places(secret: str) -> list[dict[str, Any]]:
@@ -65,6 +67,48 @@ def test_nothing_else_is(place: int, given: str) -> None:
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", f"Bearer {OLD}", OLD, basic(OLD), basic(f"{OLD}:x")])
 def test_broken_basic_credentials_prove_nothing(header: str) -> None:
     assert proven(Keyring([OLD]), authorization=header) is None
+
+
+ALL: dict[str, Any] = {"path": OLD, "query": f"secret={NEW}", "x_webhook_secret": NEW, "hashed": OLD, **signed()}
+
+
+def test_all_that_is_named_may_be_another_one_of_the_secrets() -> None:
+    assert proven(Keyring([OLD, NEW, SIGNING]), **ALL) == "signature"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"path": OTHER}, {"query": f"secret={OTHER}"}, {"x_webhook_secret": OTHER}, {"hashed": OTHER},
+        signed(b"o" * 24), signed(at=NOW - TOLERANCE_SECONDS - 1),
+    ],
+)  # fmt: skip
+def test_one_of_several_that_is_wrong_is_enough_to_be_nobody(wrong: dict[str, Any]) -> None:
+    assert proven(Keyring([OLD, NEW, SIGNING]), **ALL | wrong) is None
+    assert proven(Keyring([OLD, NEW, SIGNING]), **{"path": OLD} | wrong) is None or "path" in wrong
+
+
+def test_what_is_not_for_this_account_does_not_count() -> None:
+    """Credentials that a proxy asked for, and the signature of a sender that signs everything."""
+    assert proven(Keyring([OLD]), x_webhook_secret=OLD, authorization=basic(f"proxy:{OTHER}")) == "secret"
+    assert proven(Keyring([OLD, SIGNING]), authorization=basic(f"proxy:{OTHER}"), **signed()) == "signature"
+    assert proven(Keyring([OLD]), path=OLD, **signed()) == "secret"
+    assert proven(Keyring([OLD]), authorization=basic(f"proxy:{OTHER}"), **signed()) is None
+
+
+@pytest.mark.parametrize("left_out", [*ALL, "authorization"])
+def test_an_account_can_require_each_proof(left_out: str) -> None:
+    given = ALL | {"authorization": basic(f"crm:{OLD}")}
+    keyring = Keyring([OLD, NEW, SIGNING], ["url", "header", "credentials", "hash", "signature"])
+    assert proven(keyring, **given) == "signature"
+    known = proven(keyring, **{name: value for name, value in given.items() if name != left_out})
+    # Of the two places in the URL one is enough.
+    assert known == ("signature" if left_out in {"path", "query"} else None)
+    assert proven(keyring, **given | {"authorization": basic(f"crm:{OTHER}")}) is None
+
+
+def test_for_a_required_proof_that_there_is_not_nobody_is_known() -> None:
+    assert proven(Keyring([OLD, NEW, SIGNING], ["headers"]), **ALL) is None
 
 
 def test_a_secret_that_is_no_ascii_is_compared_byte_by_byte() -> None:
@@ -113,7 +157,7 @@ def test_secrets_do_not_show() -> None:
 
 @given(st.binary(), st.binary(), st.lists(st.binary(), max_size=3), st.binary(), st.binary())
 def test_no_bytes_prove_anything_or_break_it(a: bytes, b: bytes, values: list[bytes], at: bytes, body: bytes) -> None:
-    proof = Proof((a, b), Signature(a, at, tuple(values)))
+    proof = Proof((("url", a), ("hash", b)), Signature(a, at, tuple(values)))
     assert Keyring([OLD, SIGNING]).proven(proof, body) is None
 
 
