@@ -11,7 +11,7 @@ from chaos.mutate import engine_with
 from chaos.play import Played, Troupe, promises_broken, report, say
 from chaos.story import Story
 
-STAGES = 4
+STAGES, SHORTENED = 4, 3
 EVERY = 50
 """One story in so many is played in a real Airflow, which takes about two minutes."""
 
@@ -28,7 +28,7 @@ def main() -> int:
         one = Played(story.story, play_in_airflow(story), time.monotonic() - began)
         say(f"story {seed} in Airflow: {'broken' if one.broken else 'kept'} after {one.seconds:.0f} s")
         if one.broken:
-            say(report(one, one) + f"  killed in Airflow: {story.kills}\n")
+            say(report(one, one, " AIRFLOW=1") + f"  killed in Airflow: {story.kills}\n")
         played.append(one)
     broken = promises_broken(played)
     say(f"{len(played)} stories, {broken} promises broken")
@@ -45,15 +45,13 @@ def _play(stories: list[Story], stages: int) -> list[Played]:
         def ended(one: Played) -> None:
             played.append(one)
             if one.broken:
-                say(f"story {one.story.seed} breaks a promise; it will be shortened at the end")
+                say(f"story {one.story.seed} breaks promise {one.broken[0].promise}: {one.broken[0].words}")
             if len(played) % 25 == 0:
                 say(f"{len(played)} stories in {time.monotonic() - began:.0f} s")
 
         troupe.play_all(stories, ended)
-        for one in [one for one in played if one.broken][:3]:
-            say(report(troupe.shorten(one), one))
-        for one in [one for one in played if one.broken][3:]:
-            say(report(one, one))
+        for number, one in enumerate(one for one in played if one.broken):
+            say(report(troupe.shorten(one) if number < SHORTENED else one, one))
     return played
 
 

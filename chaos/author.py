@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from chaos.story import Blow, Date, Entry, Fault, Plan, Report, RuleLine, Story, Target, Who
+from chaos.oracle import address
+from chaos.story import Again, Barred, Blow, Date, Entry, Fault, Plan, Report, RuleLine, Story, Target, Then, Who
 
 STEPS: tuple[tuple[Target, ...], ...] = (
     ("kt",), ("kt", "ac"), ("kt", "kt_tag", "mail"), ("ac", "mail"), ("kt", "ac", "mail"), ("mail",), ("ac", "kt_tag"),
@@ -29,6 +30,7 @@ UNUSABLE = ("", "  ", "keine@", "a b@example.org", "@example.org", "doppelt@@exa
 LENGTHS = {"A": 120.0, "B": 180.0}
 """How long a webinar takes, in seconds: whole minutes, so that the start leads to the same moments as the end."""
 LAST_DUE = 3.5
+BARS: tuple[Barred, ...] = ("",) * 14 + ("closed", "no consent")
 
 
 def write(seed: int) -> Story:
@@ -63,7 +65,9 @@ class Author:
             limit=dice.choice((None, None, None, 25)), bulk=dice.choice((0, 0, 0, 4)),
             presence_lag=dice.choice((0.0, 0.0, 0.5)), settling=dice.choice((0.125, 0.25, 0.5)),
         )  # fmt: skip
-        return replace(story, blows=self._blows(story.workers))
+        story = replace(story, blows=self._blows(story.workers))
+        story = replace(story, rules=tuple(self._policies(rule) for rule in story.rules))
+        return replace(story, blows=(*story.blows, *self._commands(story)))
 
     def _moment(self, first: float, last: float) -> float:
         """Return a moment on the grid of eighths."""
@@ -197,6 +201,29 @@ class Author:
                     blows.append(Blow(self._moment(0.5, 4.0), "postgres"))
                 case _:
                     blows.append(Blow(self._moment(0.0, 3.0), "jump", worker, dice.choice((-2.0, -0.5, 0.5, 2.0))))
+        return tuple(blows)
+
+    def _policies(self, rule: RuleLine) -> RuleLine:
+        """Return the rule with what it says of lateness, re-entry, windows and consent."""
+        dice = self._dice
+        again: Again = dice.choice(("", "", "", "never", "in 30 days"))
+        then: Then = dice.choice(("hold", "hold", "send", "skip"))
+        # In a lane that several rules share, one would keep the others' effects waiting.
+        barred = "" if rule.group else dice.choice(BARS)
+        return replace(rule, again=again, then=then, barred=barred)
+
+    def _commands(self, story: Story) -> tuple[Blow, ...]:
+        """What an operator does meanwhile."""
+        dice, blows = self._dice, []
+        if dice.random() < 0.15:
+            scopes = ["all", *(f"rule:{rule.id}" for rule in story.rules), "account:klicktipp_default"]
+            seconds = dice.choice((1.0, 2.5, 4.0))
+            blows.append(Blow(self._moment(1.0, 4.0), "freeze", seconds=seconds, about=dice.choice(scopes)))
+        if dice.random() < 0.15:
+            people = sorted({address(entry) for date in story.dates for entry in date.entries if entry.person})
+            blows.append(Blow(self._moment(0.5, 5.0), "erase", about=dice.choice(people)))
+        if dice.random() < 0.15:
+            blows.append(Blow(self._moment(0.75, 4.0), "rejudge", about=dice.choice(story.rules).id))
         return tuple(blows)
 
     def _reports(self, dates: Sequence[Date]) -> tuple[Report, ...]:

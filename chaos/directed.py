@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from chaos.story import FAR, Blow, Date, Entry, Fault, Plan, Report, RuleLine, Story, Target
 
@@ -22,6 +23,13 @@ def _rule(steps: Sequence[Target], **more: object) -> RuleLine:
 def _story(date: Sequence[Plan], people: Sequence[Entry], *rules: RuleLine, **more: object) -> Story:
     values: dict[str, object] = {"workers": 2, "sweep": False}
     return Story(seed=0, dates=(Date("d0", "A", tuple(date), tuple(people)),), rules=rules, **(values | more))  # type: ignore[arg-type]
+
+
+def _two_dates(people: Sequence[Entry], rule: RuleLine, apart: float = 6.0, **more: object) -> Story:
+    """Return a story of the same people at two dates of one webinar."""
+    later = Plan(0.0, AT_END.start + apart, AT_END.end + apart)
+    story = _story([AT_END], people, rule, **more)
+    return replace(story, dates=(*story.dates, Date("d1", "A", (later,), tuple(people))))
 
 
 def _edges() -> tuple[Entry, ...]:
@@ -80,6 +88,10 @@ STORIES: dict[str, Story] = {
     ),  # fmt: skip
     "killed while mailing": _story(
         [AT_END], _people(6), _rule(["mail"]), workers=1, faults=(Fault(0.0, "email", "slow", 6, seconds=1.75),),
+        blows=(Blow(END + 0.75, "kill", 0, 0.25),),
+    ),  # fmt: skip
+    "killed while many mails wait": _story(
+        [AT_END], _people(20), _rule(["mail"]), workers=1, faults=(Fault(0.0, "email", "slow", 20, seconds=1.0),),
         blows=(Blow(END + 0.75, "kill", 0, 0.25),),
     ),  # fmt: skip
     "killed before its moment": _story(
@@ -145,11 +157,45 @@ STORIES: dict[str, Story] = {
     "too late": _story(
         [Plan(0.0, -LENGTH - 90.0, -90.0)], _people(4), _rule(["kt", "mail"], late_minutes=1)
     ),
+    "too late to be sent": _story(
+        [Plan(0.0, -LENGTH - 90.0, -90.0)], _people(4), _rule(["kt"], late_minutes=1, then="skip"),
+        _rule(["ac"], id="r1", late_minutes=1, then="send"),
+    ),  # fmt: skip
     "late on the way": _story(
         [Plan(0.0, -LENGTH - 57.0, -57.0)], _people(40), _rule(["ac"], late_minutes=1), limit=3
     ),
     "never agreed": _story([AT_END], _people(4), _rule(["mail"], barred="no consent")),
     "closed": _story([AT_END], _people(4), _rule(["mail"], barred="closed")),
+    "frozen in flight": _story(
+        [AT_END], _people(40), _rule(["kt", "ac", "mail"]), latency=0.25, limit=8,
+        blows=(Blow(END + 0.5, "freeze", seconds=6.0, about="all"),),
+    ),  # fmt: skip
+    "an account frozen in flight": _story(
+        [AT_END], _people(40), _rule(["kt", "ac"]), _rule(["kt"], id="r1"), limit=8,
+        blows=(Blow(END + 0.5, "freeze", seconds=6.0, about="account:activecampaign_default"),),
+    ),  # fmt: skip
+    "a rule frozen over its moment": _story(
+        [AT_END], _people(6), _rule(["kt", "mail"]), _rule(["ac"], id="r1"),
+        blows=(Blow(END - 1.0, "freeze", seconds=5.0, about="rule:r0"),),
+    ),  # fmt: skip
+    "erased in flight": _story(
+        [AT_END], _people(40), _rule(["ac", "mail"]), _rule(["kt"], id="r1"), limit=4, settling=0.125,
+        blows=(Blow(END + 1.0, "erase", about="p37@example.org"),),
+    ),  # fmt: skip
+    "erased before the moment": _story(
+        [LATER], _people(6), _rule(["kt", "mail"]), _rule(["ac"], id="r1", order="strict"),
+        blows=(Blow(2.0, "erase", about="p2@example.org"),), reports=(Report(3.0, "d0", 0),),
+    ),  # fmt: skip
+    "rejudged in flight": _two_dates(
+        _people(30), _rule(["ac"]), limit=8, blows=(Blow(END + 1.0, "rejudge", about="r0"),)
+    ),
+    "rejudged while it is judged": _story(
+        [AT_END], _people(300), _rule(["kt"]), workers=1,
+        blows=(Blow(END + 0.25, "kill", 0, 0.75), Blow(END + 0.375, "rejudge", about="r0")),
+    ),  # fmt: skip
+    "only once": _two_dates(_people(6), _rule(["kt", "mail"], again="never")),
+    "only once in 30 days": _two_dates(_people(6), _rule(["kt"], again="in 30 days"), apart=0.0),
+    "quota": _story([LATER], _people(20), _rule(["ac"]), quota=30, workers=1),
     "frozen": _story(
         [AT_END], _people(4), _rule(["kt", "mail"], barred="frozen"), _rule(["ac"], id="r1"),
     ),  # fmt: skip

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from chaos.case import CRASHED, Broken, Case
 from chaos.evidence import Evidence
-from chaos.oracle import Basis, Person, audience, bases, listed_by, people
+from chaos.operated import AIR, Operated, tags_of
+from chaos.oracle import Person, audience, bases, listed_by, people
 from chaos.story import FAR, Date, RuleLine, Story
-from chaos.world import tag_of
 
 GRAIN = 0.002
-CRASHED = "an error that nobody planned for"
-AIR = 6.0
-"""A call that left in time may arrive so much later on a busy machine, whose mail server wants several answers."""
 EARLY = 0.05
 UNEVEN_SECONDS = 0.2
 """After so long a pause of the sandbox, calls that left one after the other arrive together."""
@@ -23,30 +20,9 @@ CLEAR, KNOWN = 30.0, 12.0
 """So long after its moment a batch has been judged; so long after a cancellation every worker has heard of it."""
 ONLINE = {"online", "not_online"}
 VIOLENT = {"kill", "suspend", "postgres"}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Broken:
-    """A promise that was not kept: its number in the design, and what was found."""
-
-    promise: int
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One rule and one date of a story, with its batch and the plan it was judged by."""
-
-    rule: RuleLine
-    date: Date
-    batch: dict[str, Any]
-    basis: Basis
-    people: tuple[Person, ...]
-
-    @property
-    def name(self) -> str:
-        """The case for people."""
-        return f"{self.rule.id} at {self.date.id}"
+LATE = {"hold": "held", "skip": "skipped", "send": "never"}
+MAILS_AT_ONCE = 4
+"""So many mails of a rule a worker has on their way."""
 
 
 def judge(story: Story, evidence: Evidence) -> list[Broken]:
@@ -60,6 +36,7 @@ class Judge:
     def __init__(self, story: Story, evidence: Evidence) -> None:
         self._story, self._evidence = story, evidence
         self._cases: list[Case] = []
+        self._operated = Operated(story, evidence, self._cases)
 
     def broken(self) -> Iterator[Broken]:
         """Yield what is broken; the same thing perhaps in several words."""
@@ -83,6 +60,8 @@ class Judge:
         yield from self._partition()
         yield from self._lanes()
         yield from self._rate()
+        yield from self._few_doubts()
+        yield from self._operated.broken()
 
     def _kept_reports(self) -> Iterator[Broken]:
         for said in self._evidence.said:
@@ -123,12 +102,11 @@ class Judge:
         first = possible[0]
         since = max(first.due, first.plan.since)
         if self._calm and not first.plan.cancelled and since + CLEAR < first.until and first.due < FAR:
-            deadline = first.due + rule.late_minutes * 60
-            if not (state == "held" and deadline < batch["judged_at"] - zero + AIR):
+            if not (state == LATE[rule.then] and first.due + rule.grace < batch["judged_at"] - zero + AIR):
                 yield Broken(6, f"{name}: was due undisturbed at {first.due}, and is {state} ({batch['reason']})")
-        elif state == "held":
-            if due + rule.late_minutes * 60 > batch["judged_at"] - zero + AIR:
-                yield Broken(6, f"{name}: held though it was not late ({batch['reason']})")
+        elif state in {"held", "skipped"}:
+            if state != LATE[rule.then] or due + rule.grace > batch["judged_at"] - zero + AIR:
+                yield Broken(6, f"{name}: {state} though it was not late ({batch['reason']})")
         elif state == "cancelled":
             if not date.last.cancelled:
                 yield Broken(6, f"{name}: cancelled though the source never said so")
@@ -147,13 +125,16 @@ class Judge:
         """Nobody lost, nobody who does not belong, everybody ended as they may."""
         wrong = 5 if case.rule.who in ONLINE else 6
         rows = self._evidence.rows("effects", batch_id=case.batch["id"])
-        expected = {person.email: person for person in case.people}
+        # Of who is erased the ledger knows no address any more.
+        expected = {"" if person.email == self._story.erased else person.email: person for person in case.people}
         for email in sorted({row["email"] for row in rows} - set(expected)):
             yield Broken(wrong, f"{case.name}: {email} does not belong to {case.rule.who} and was handed over")
         for email, person in expected.items():
             mine = [row for row in rows if row["email"] == email]
+            if not mine and (not email or self._operated.had_before(case, person)):
+                continue
             if sorted(row["step_no"] for row in mine) != list(range(len(case.rule.steps))):
-                yield Broken(wrong, f"{case.name}: {email} is {case.rule.who} and was lost")
+                yield Broken(wrong, f"{case.name}: {person.email} is {case.rule.who} and was lost")
             for row in mine:
                 yield from self._ended(case, person, row, rows)
 
@@ -166,24 +147,27 @@ class Judge:
         )
         doubtful = step == "mail" and self._may_doubt
         late = bool(row["settled_at"]) and (
-            row["settled_at"] - self._evidence.zero
-            > case.basis.due + case.rule.late_minutes * 60 - EARLY - self._jumped
+            row["settled_at"] - self._evidence.zero > case.basis.due + case.rule.grace - EARLY - self._jumped
         )
         # Between the last look and the effect the source may have changed its mind.
         changed = bool(row["settled_at"]) and row["settled_at"] - self._evidence.zero > case.basis.until
+        erased, barred = not row["email"], case.rule.barred if case.rule.bars(row["step_no"]) else ""
         fine = {
-            "confirmed": not case.rule.barred, "refused": person.poison or (step == "mail" and self._mails_refused),
-            "skipped": person.poison or late or changed or self._after_another(row, rows, "refused")
-            or case.rule.barred == "no consent",
+            "confirmed": not barred, "refused": person.poison or (step == "mail" and self._mails_refused),
+            "skipped": person.poison or late or changed or erased or self._after_another(row, rows, "refused")
+            or barred == "no consent",
             "held": doubtful or late or changed or self._after_another(row, rows, "held"),
-            "planned": bool(stopped) or case.rule.barred in {"closed", "frozen"},
+            "planned": bool(stopped) or barred in {"closed", "frozen"} or self._rests_for_tomorrow(case.rule),
         }.get(row["state"], False)  # fmt: skip
         if not fine:
             yield Broken(6, what)
         if row["state"] in {"held", "refused", "skipped"} and not row["reason"]:
             yield Broken(7, f"{what} without a reason")
-        if row["state"] == "confirmed" and not self._seen(case, person, row, step):
+        if row["state"] == "confirmed" and not erased and not self._seen(case, person, row, step):
             yield Broken(6, f"{what}, and the target knows nothing of it")
+
+    def _rests_for_tomorrow(self, rule: RuleLine) -> bool:
+        return self._story.quota is not None and "ac" in rule.steps
 
     def _after_another(self, row: dict[str, Any], rows: list[dict[str, Any]], state: str) -> bool:
         return any(
@@ -207,7 +191,7 @@ class Judge:
     def _seen(self, case: Case, person: Person, row: dict[str, Any], step: str) -> bool:
         if step == "mail":
             return any(mail["detail"]["message_id"] == row["message_id"] for mail in self._evidence.mails)
-        return bool(self._evidence.tagged(tag_of(case.rule, row["step_no"])).get(person.email))
+        return bool(self._evidence.tagged(case.tag(row["step_no"])).get(person.email))
 
     def _moments(self, case: Case, email: str) -> list[tuple[int, dict[str, Any]]]:
         """Return what the sandbox saw of one handoff as ``(step, effect)``, in the order in which it took place.
@@ -223,16 +207,16 @@ class Judge:
             if case.rule.steps[row["step_no"]] == "mail":
                 seen = [m for m in self._evidence.mails if m["detail"]["message_id"] == row["message_id"]]
             else:
-                seen = self._evidence.tagged(tag_of(case.rule, row["step_no"])).get(email, [])
+                seen = self._evidence.tagged(case.tag(row["step_no"])).get(email, [])
             found += [(row["step_no"], effect) for effect in seen]
         return sorted(found, key=lambda item: int(item[1]["seq"]))
 
     def _in_time(self, case: Case) -> Iterator[Broken]:
         """Nothing before its moment, nothing later than ``late_after``, nothing after a readable cancellation."""
-        zero, deadline = self._evidence.zero, case.basis.due + case.rule.late_minutes * 60
+        zero, deadline = self._evidence.zero, case.basis.due + case.rule.grace
         for person in case.people:
             for step, effect in self._moments(case, person.email):
-                if case.rule.barred:
+                if case.rule.bars(step):
                     yield Broken(3, f"{case.name}: step {step} of {person.email} went out, but: {case.rule.barred}")
                 at = effect["at"] - zero
                 if at > deadline + AIR:
@@ -257,7 +241,7 @@ class Judge:
                 yield Broken(7, f"{case.name}: the verdict on {row['ref']} says too little ({row['reason']})")
         known = {row["email"] for row in verdicts}
         for person in people(case.date):
-            if person.registered <= case.basis.due and person.email not in known:
+            if person.registered <= case.basis.due and person.email not in {*known, self._story.erased}:
                 yield Broken(7, f"{case.name}: no verdict on {person.email}")
         found = self._evidence.rows("certificates", batch_id=case.batch["id"])
         if not found:
@@ -267,8 +251,9 @@ class Judge:
         right = paper["listed"] == paper["handled"] + sum(paper["excluded"].values()) + paper["pending"]
         if not (paper["even"] and right and paper["listed"] >= listed):
             yield Broken(6, f"{case.name}: the certificate is not even: {paper}, {listed} listed by the moment")
-        if paper["handled"] + paper["pending"] != len(case.people):
-            yield Broken(6, f"{case.name}: the certificate counts {paper}, {len(case.people)} belong to the audience")
+        handed = len({row["handoff_id"] for row in self._evidence.rows("effects", batch_id=case.batch["id"])})
+        if paper["handled"] + paper["pending"] != handed:
+            yield Broken(6, f"{case.name}: the certificate counts {paper}, {handed} belong to the audience")
 
     def _order(self, case: Case) -> Iterator[Broken]:
         """Steps in order; in a strict rule also people, in the order of registration."""
@@ -287,13 +272,13 @@ class Judge:
         """At most one effect for each contact and step; no mail twice, and none to who has no part in it."""
         for rule in self._story.rules:
             for number, step in enumerate(rule.steps):
-                entitled = Counter(person.email for case in self._cases if case.rule is rule for person in case.people)
-                if step == "mail":
-                    continue
-                for email, effects in self._evidence.tagged(tag_of(rule, number)).items():
-                    if len(effects) > entitled[email]:
-                        what = f"{rule.id}: step {number} of {email} took place {len(effects)} times"
-                        yield Broken(2 if entitled[email] else 3, f"{what} instead of {entitled[email]}")
+                for tag in tags_of(self._story, rule, number) if step != "mail" else ():
+                    cases = [case for case in self._cases if case.rule is rule and case.tag(number) == tag]
+                    entitled = Counter(person.email for case in cases for person in case.people)
+                    for email, effects in self._evidence.tagged(tag).items():
+                        if len(effects) > entitled[email]:
+                            what = f"{rule.id}: {tag} of {email} took place {len(effects)} times"
+                            yield Broken(2 if entitled[email] else 3, f"{what} instead of {entitled[email]}")
         for message_id, times in Counter(mail["detail"]["message_id"] for mail in self._evidence.mails).items():
             if times > 1:
                 yield Broken(2, f"the mail {message_id} was sent {times} times")
@@ -318,7 +303,8 @@ class Judge:
             if row["included"]
         )  # fmt: skip
         for person in people(one.date):
-            if person.registered <= one.basis.due and handed[person.email] != 1:
+            excused = person.email == self._story.erased or one.rule.again or other.rule.again
+            if person.registered <= one.basis.due and handed[person.email] != 1 and not excused:
                 yield Broken(
                     5, f"{one.name} and {other.rule.id}: {person.email} is in {handed[person.email]} of the two"
                 )
@@ -340,3 +326,16 @@ class Judge:
         uneven = self._evidence.stalled or self._evidence.slowest > UNEVEN_SECONDS
         if limit and calls and not uneven and calls["max_per_second"] > limit * 1.2 + 3:
             yield Broken(4, f"{calls['max_per_second']} calls in a second at a limit of {limit}")
+
+    def _few_doubts(self) -> Iterator[Broken]:
+        """Of a dead worker's mails those are in doubt that were on their way, not those that waited."""
+        story = self._story
+        if self._evidence.stalled or any(one.system == "email" and one.fault != "slow" for one in story.faults):
+            return
+        hit = sum(story.workers if blow.kind == "postgres" else blow.kind in VIOLENT for blow in story.blows)
+        most = MAILS_AT_ONCE * hit * sum("mail" in rule.steps for rule in story.rules)
+        doubts = sum(
+            row["reason"].startswith("outcome unknown") for row in self._evidence.rows("effects", state="held")
+        )
+        if doubts > most:
+            yield Broken(2, f"{doubts} mails in doubt, though at most {most} can have been on their way")

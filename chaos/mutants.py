@@ -34,10 +34,18 @@ MUTANTS: tuple[Mutant, ...] = (
         "no dedupe key: every report plans the batch again",
         (
             Edit(
-                "handoff/ledger/migrations/versions/0001_the_first_ledger.py",
-                'sa.UniqueConstraint("rule_id", "occasion_id", name=op.f("uq_batches_rule_id_occasion_id")),', "",
+                "handoff/ledger/migrations/versions/0009_rounds.py",
+                'op.create_unique_constraint(AFTER, "batches", ["rule_id", "occasion_id", "round"], schema="handoff")',
+                "",
             ),
-            Edit("handoff/ledger/batches.py", "ON CONFLICT (rule_id, occasion_id) DO NOTHING", ""),
+            Edit(
+                "handoff/ledger/batches.py", ":reason)\n    ON CONFLICT (rule_id, occasion_id, round) DO NOTHING",
+                ":reason)",
+            ),
+            Edit(
+                "handoff/ledger/batches.py",
+                "ORDER BY occasion_id ON CONFLICT (rule_id, occasion_id, round) DO NOTHING", "ORDER BY occasion_id",
+            ),
         ),
         ("moved",),
     ),
@@ -64,6 +72,17 @@ MUTANTS: tuple[Mutant, ...] = (
         "if group.intents:\n",
         "if group.intents:\n            await connection.exec_driver_sql('SET synchronous_commit = off')\n",
         "database killed",
+    ),
+    Mutant(
+        "a connection is waited for after the announcement",
+        (
+            Edit(f"handoff/{LANE_RUN}", "async with target.slot():", "if True:"),
+            Edit(
+                f"handoff/{LANE_RUN}", "return await target.send(call)",
+                "async with target.slot(): return await target.send(call)",
+            ),
+        ),
+        ("killed while many mails wait",),
     ),
     _one(
         "lease of a lane ignored", LANES,
@@ -103,7 +122,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "not judged again after a long wait for the turn", LANE_RUN,
-        "await self._desk.look_again(effect)\n            await self._judge_again(effect)\n", "pass\n",
+        "await self._desk.look_again(effect)\n                await self._judge_again(effect)\n", "pass\n",
         "late on the way",
     ),
     _one(
@@ -213,7 +232,7 @@ MUTANTS: tuple[Mutant, ...] = (
         'if ended.state == "held":', "doubt in a strict lane",
     ),
     _one(
-        "consent not asked", "delivery/consents.py", "return Ground(refusal(basis, standing), use)",
+        "consent not asked", "delivery/consents.py", "return Ground(_refusal(rule, standing), use)",
         "return Ground(None, use)", "never agreed",
     ),
     _one(
@@ -221,6 +240,70 @@ MUTANTS: tuple[Mutant, ...] = (
         "closed",
     ),
     _one("freeze ignored", "delivery/gate.py", "if self._frozen:\n", "if False:\n", "frozen"),
+    _one(
+        "freeze looked at only at the claim", LANE_RUN,
+        "hold = self._gate.frozen(effect.rule_id, effect.account)\n",
+        "hold = self._gate.frozen(effect.rule_id, effect.account) if effect is self._lane.effects[0] "
+        "and not getattr(self, '_looked', False) else None\n        self._looked = True\n",
+        "frozen in flight", "an account frozen in flight",
+    ),
+    _one(
+        "freeze not looked at while the turn is waited for", LANE_RUN,
+        "# The slot and the turn may have been long in coming.\n        await self._ask_gate(effect)", "pass",
+        "frozen in flight", "an account frozen in flight",
+    ),
+    _one(
+        "a thaw wakes nobody", "ledger/freezes.py", "await lanes.wake(connection, scope)\n", "pass\n",
+        "an account frozen in flight",
+    ),
+    Mutant(
+        "erased person still handed over",
+        (
+            Edit(
+                "handoff/ledger/erasure.py", "state = CASE WHEN open THEN 'skipped' ELSE state END,", "state = state,"
+            ),
+            Edit("handoff/ledger/erasure.py", "held = NULL, rests = NULL, ready_at = NULL, lease_owner", "lease_owner"),
+        ),
+        ("erased in flight",),
+    ),
+    _one(
+        "who was erased comes back with the next list", "ledger/registrations.py",
+        "WHERE NOT contacts.erased\n", "WHERE true\n", "erased before the moment",
+    ),
+    _one(
+        "re-judged although judged", "rejudging.py",
+        "if batch.state == \"waiting\" and batch.in_hand:", "if False:", "rejudged while it is judged",
+    ),
+    Mutant(
+        "what is handed over already follows the changed rule",
+        (
+            Edit("handoff/rejudging.py", "AND (batch.state IN ('waiting', 'missed')", "AND (batch.state <> 'none'"),
+            Edit("handoff/rejudging.py", "if not waits and (", "if False and ("),
+            Edit("handoff/rejudging.py", "if not waits or due_at != batch.due_at:", "if due_at != batch.due_at:"),
+        ),
+        ("rejudged in flight",),
+    ),
+    _one(
+        "a changed rule is not followed", "rejudging.py", "AND rule_version <> :version", "AND false",
+        "rejudged in flight",
+    ),
+    _one(
+        "re-entry ignored", "ledger/verdicts.py", 'if rule.again != "per_occasion":', "if False:", "only once",
+    ),
+    _one(
+        "re-entry looked up beside another batch of the rule", "ledger/reentry.py",
+        "pg_advisory_xact_lock(hashtext('handoff-again/' || batch.rule_id))", "1", "only once in 30 days",
+    ),
+    _one(
+        "late ones are held although they are to be left out", "permission.py",
+        'return End("skipped", LATE) if rule.late_after.then == "skip" else End("held", HELD)',
+        'return End("held", HELD)',
+        "too late to be sent",
+    ),
+    _one(
+        "day quota not asked", "delivery/limiter.py", "if self._quota:\n                await self._count",
+        "if False:\n                await self._count", "quota",
+    ),
     _one("rate limit ignored", "delivery/limiter.py", "while self._interval:", "while False:", "rate"),
     _one(
         "a circuit never closes", "delivery/circuit.py", "await circuits.close(connection, self.account)", "pass",

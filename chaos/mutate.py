@@ -16,8 +16,8 @@ from functools import partial
 from pathlib import Path
 
 from chaos.author import write
+from chaos.case import CRASHED
 from chaos.directed import STORIES
-from chaos.judge import CRASHED
 from chaos.mutants import MUTANTS, Edit, Mutant
 from chaos.play import Played, Troupe, play_in_calm, say
 from chaos.stage import CHECKOUT, open_stage

@@ -10,7 +10,8 @@ from importlib import import_module
 
 SHORTENED: dict[str, float | timedelta] = {
     "handoff.ledger.lanes.LEASE_SECONDS": 2.0,
-    "handoff.ledger.batches.LEASE_SECONDS": 2,
+    "handoff.ledger.batches.LEASE_SECONDS": 2.0,
+    "handoff.delivery.lease.RENEW_SECONDS": 0.4,
     "handoff.ledger.bells.LANE_PATIENCE_SECONDS": 0.25,
     "handoff.delivery.worker.RENEW_SECONDS": 0.4,
     "handoff.delivery.worker.SAFETY_SECONDS": 0.5,
@@ -19,6 +20,9 @@ SHORTENED: dict[str, float | timedelta] = {
     # A worker claims a batch 1.5 s ahead: there is time to write the first verdicts before the moment.
     "handoff.delivery.moment.PREPARING": timedelta(seconds=1.2),
     "handoff.delivery.moment.AHEAD": timedelta(seconds=0.3),
+    # Lists of a story are short; they shall be judged in several parts all the same.
+    "handoff.delivery.judging_run.FIRST_WRITTEN": 3,
+    "handoff.delivery.judging_run.WRITTEN_AT_ONCE": 4,
     "handoff.delivery.gate.REFRESH_SECONDS": 0.3,
     "handoff.delivery.lane_run.TAKEN_SECONDS": 0.2,
     "handoff.delivery.circuit.FIRST_PAUSE_SECONDS": 0.3,

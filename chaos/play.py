@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from chaos.judge import Broken, judge
+from chaos.case import Broken
+from chaos.judge import judge
 from chaos.shrink import shrink
 from chaos.stage import CHECKOUT, Stage, open_stage
 from chaos.story import Story, tell
@@ -96,13 +97,13 @@ class Troupe:
         return shortest
 
 
-def report(played: Played, first: Played) -> str:
-    """Return what a failing story shows, and how to play it again."""
+def report(played: Played, first: Played, again: str = "") -> str:
+    """Return what a failing story shows, and how to play it again, with ``again`` at the end of the command."""
     lines = [f"story {first.story.seed} broke: " + ", ".join(f"promise {n}" for n in _promises(first))]
     lines += [f"  {broken.promise}: {broken.words}" for broken in played.broken[:SHOWN]]
     if len(played.broken) > SHOWN:
         lines.append(f"  and {len(played.broken) - SHOWN} more")
-    lines += ["shortened to:", tell(played.story), f"again: make chaos STORIES=1 SEED={first.story.seed}", ""]
+    lines += ["shortened to:", tell(played.story), f"again: make chaos STORIES=1 SEED={first.story.seed}{again}", ""]
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from chaos.story import Story
 
 PARTS = ("blows", "faults", "reports", "dropped", "rules")
-PLAIN: dict[str, Any] = {"latency": 0.0, "limit": None, "bulk": 0, "presence_lag": 0.0, "workers": 1}
+PLAIN: dict[str, Any] = {"latency": 0.0, "limit": None, "bulk": 0, "presence_lag": 0.0, "workers": 1, "quota": None}
 
 Fails = Callable[[Story], bool]
 

@@ -21,7 +21,7 @@ import psutil
 import psycopg
 import requests
 
-from chaos.evidence import Evidence, read_ledger, still_open
+from chaos.evidence import Evidence, naming, read_ledger, still_open
 from chaos.story import Blow, Fault, Story
 from chaos.world import ACCOUNTS, World
 from launch import postgres, processes
@@ -99,6 +99,7 @@ class Stage:
                 connection.execute(f"DROP DATABASE {self._name} WITH (FORCE)".encode())
 
     def _freeze(self, story: Story) -> None:
+        """Freeze from the start what the story's rules say."""
         targets = {step for rule in story.rules if rule.barred == "frozen" for step in rule.steps}
         frozen = sorted({(f"account:{ACCOUNTS[target]}",) for target in targets})
         url = self._ledger(self._name).replace("+psycopg", "")
@@ -120,14 +121,16 @@ class Stage:
         with ThreadPoolExecutor(2) as hands:
             striking, timing = hands.submit(self._strike, story, world, zero), hands.submit(self._time_sandbox, over)
             try:
-                left = self._wait_until_quiet(story, zero)
+                # What is frozen is at rest; it has to be thawed first.
                 striking.result()
+                left = self._wait_until_quiet(story, zero)
             finally:
                 over.set()
         self._end_workers()
         return Evidence(
             zero=zero, ended=time.time() - zero, open=left, ledger=read_ledger(self._ledger(self._name)),
             effects=self._get("effects")["effects"], calls=self._get("calls"),
+            named=naming(self._ledger(self._name), story.erased) if story.erased else [],
             said=[json.loads(line) for line in said.read_text(encoding="utf-8").splitlines()], slowest=timing.result(),
         )  # fmt: skip
 
@@ -148,7 +151,7 @@ class Stage:
         happens: list[Fault | Blow] = [*story.faults, *story.blows]
         for number, one in enumerate(happens):
             due.append((one.at, number, one, "begin"))
-            if isinstance(one, Blow) and one.kind in {"kill", "suspend"}:
+            if isinstance(one, Blow) and one.kind in {"kill", "suspend", "freeze"}:
                 due.append((one.at + one.seconds, number, one, "end"))
         for at, _, one, part in sorted(due, key=lambda item: item[:2]):
             time.sleep(max(0.0, zero + at - time.time()))
@@ -160,6 +163,24 @@ class Stage:
                 self._kill_postgres()
             elif one.kind in {"kill", "suspend"}:
                 self._touch_worker(story, world, zero, one, part)
+            elif one.kind in {"freeze", "erase", "rejudge"}:
+                self._command(self._words(world, one, part))
+
+    def _words(self, world: World, blow: Blow, part: str) -> list[str]:
+        """Return what is typed for a blow."""
+        if blow.kind == "freeze":
+            return ["freeze", blow.about, "--reason", "by the story"] if part == "begin" else ["thaw", blow.about]
+        if blow.kind == "rejudge":
+            file = self._folder / f"{blow.about}.yaml"
+            file.write_text(json.dumps(world.rule_anew(blow.about)), encoding="utf-8")
+            return ["rejudge", blow.about, str(file), "--apply"]
+        return [blow.kind, blow.about]
+
+    def _command(self, words: list[str]) -> None:
+        """Carry out an operator's command and wait for its end."""
+        order = {"ledger_url": self._ledger(self._name), "words": words}
+        with suppress(psutil.NoSuchProcess):
+            self._forked(order, "command").wait(START_SECONDS)
 
     def _touch_worker(self, story: Story, world: World, zero: float, blow: Blow, part: str) -> None:
         worker = self._workers.get(blow.worker)
@@ -187,8 +208,6 @@ class Stage:
             "ledger_url": self._ledger(self._name),
             "connections": world.connections(self._url, self._smtp_port),
             "rules": world.rules(),
-            "said": str(self._folder / f"{self._name}.said"),
-            "log": str(self._folder / f"{self._name}.{number}.log"),
             "dropped": [(zero + begin, zero + end) for begin, end in story.dropped],
             "reports": mine,
             "jump": (zero + jump.at, jump.seconds) if jump else None,
@@ -197,9 +216,15 @@ class Stage:
             "polls": story.polls,
             "until": time.time() + 4 * QUIET_SECONDS,
         }
+        self._workers[number] = _Running(self._forked(order, str(number)))
+
+    def _forked(self, order: dict[str, Any], name: str) -> psutil.Process:
+        """Have the forge fork a process for an order. :raises psutil.NoSuchProcess: it has ended already."""
+        files = {"said": f"{self._name}.said", "log": f"{self._name}.{name}.log"}
+        order |= {kind: str(self._folder / file) for kind, file in files.items()}
         self._forge.stdin.write(json.dumps(order) + "\n")  # type: ignore[union-attr]
         self._forge.stdin.flush()  # type: ignore[union-attr]
-        self._workers[number] = _Running(psutil.Process(int(self._read(self._forge))))
+        return psutil.Process(int(self._read(self._forge)))
 
     def _kill(self, number: int) -> None:
         worker = self._workers.pop(number, None)

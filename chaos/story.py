@@ -6,6 +6,7 @@ them to a unix time is exact and two moments that are meant to be the same are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -13,6 +14,8 @@ from typing import Any, Literal
 Target = Literal["kt", "kt_tag", "ac", "mail"]
 Who = Literal["registered", "attended", "not_attended", "online", "not_online"]
 Barred = Literal["", "no consent", "closed", "frozen"]
+Then = Literal["hold", "send", "skip"]
+Again = Literal["", "never", "in 30 days"]
 FAR = 3600.0
 """What is due later than this is not waited for: it has to be planned rightly, no more."""
 
@@ -69,8 +72,9 @@ class RuleLine:
     """One rule of a story.
 
     :param minutes: from the anchor; negative: before it. :param late_minutes: the rule's ``late_after``.
-    :param barred: why nothing of it may go out: it is advertising to people who never agreed, its window opens on
-        another day, or a person froze its targets.
+    :param barred: why nothing of it may go out, see :meth:`bars`: it is advertising to people who never agreed, its
+        window opens on another day, or a person froze its targets.
+    :param then: what becomes of what is later than ``late_minutes``. :param again: re-entry; empty: at every date.
     """
 
     id: str
@@ -84,10 +88,21 @@ class RuleLine:
     group: str = ""
     late_minutes: int = 1440
     barred: Barred = ""
+    then: Then = "hold"
+    again: Again = ""
 
     def due(self, plan: Plan) -> float:
         """Return the rule's moment for a date so planned."""
         return (plan.start if self.anchor == "start" else plan.end) + 60.0 * self.minutes
+
+    @property
+    def grace(self) -> float:
+        """Seconds after its moment until which something may go out."""
+        return math.inf if self.then == "send" else self.late_minutes * 60.0
+
+    def bars(self, step_no: int) -> bool:
+        """Whether nothing of a step may go out; a window is about messages alone, and what follows them."""
+        return bool(self.barred) and (self.barred != "closed" or "mail" in self.steps[: step_no + 1])
 
     def waits_for(self, date: Date) -> bool:
         """Whether the rule is about this date."""
@@ -116,13 +131,17 @@ class Blow:
 
     ``kill`` a worker and start it again after ``seconds``; ``suspend`` one for so long, as when its machine
     sleeps; ``postgres``: kill the database, which starts again at once; ``jump``: a worker's clock is wrong
-    by ``seconds`` from then on; ``repair``: all faults of the sandbox are over.
+    by ``seconds`` from then on; ``repair``: all faults of the sandbox are over. What an operator does by command:
+    ``freeze`` a scope and thaw it after ``seconds``; ``erase`` a person; ``rejudge`` a rule that has other tags now.
+
+    :param about: the scope, the address or the rule's id.
     """
 
     at: float
-    kind: Literal["kill", "suspend", "postgres", "jump", "repair"]
+    kind: Literal["kill", "suspend", "postgres", "jump", "repair", "freeze", "erase", "rejudge"]
     worker: int = 0
     seconds: float = 0.0
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +162,7 @@ class Story:
     :param bulk: from how many waiting contacts on ActiveCampaign gets a bulk import; 0 never.
     :param presence_lag: seconds until the source shows who came or went. :param settling: until a target is read back.
     :param polls: the source is polled. :param sweep: the sweep runs.
+    :param quota: how many calls a day ActiveCampaign's account allows.
     """
 
     seed: int
@@ -160,6 +180,16 @@ class Story:
     settling: float = 0.25
     polls: bool = True
     sweep: bool = True
+    quota: int | None = None
+
+    def done(self, kind: str) -> tuple[Blow, ...]:
+        """Return the blows of one kind."""
+        return tuple(blow for blow in self.blows if blow.kind == kind)
+
+    @property
+    def erased(self) -> str:
+        """The address of the person who is erased, empty when nobody is."""
+        return next((blow.about for blow in self.done("erase")), "")
 
     @property
     def last_moment(self) -> float:
@@ -192,7 +222,7 @@ def tell(story: Story) -> str:
 
 
 def _odd(story: Story) -> Sequence[tuple[str, Any]]:
-    names = ("workers", "latency", "limit", "bulk", "presence_lag", "settling", "polls", "sweep")
+    names = ("workers", "latency", "limit", "bulk", "presence_lag", "settling", "polls", "sweep", "quota")
     return [(name, getattr(story, name)) for name in names]
 
 

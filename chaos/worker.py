@@ -1,21 +1,23 @@
 """``python -m chaos.worker``: everything of the engine imported once, forked into workers that can be killed.
 
-Reads one order a line (JSON, see :class:`Order`), forks a worker for it and prints its process id. The end of
-the input ends all workers. A worker does what the watch DAG and the rules' DAGs do, through the same functions:
-it records what the source says, is rung for, gathers, delivers, settles, certifies and sweeps.
+Reads one order a line (JSON, see :class:`Order`), forks a worker for it and prints its process id; for an operator's
+command (see :class:`chaos.commands.Command`) as well. The end of the input ends all of them. A worker does what the
+watch DAG and the rules' DAGs do, through the same functions: it records what the source says, is rung for, gathers,
+delivers, settles, certifies and sweeps.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import logging
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -27,25 +29,29 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from chaos.clock import go_wrong
+from chaos.commands import Command
 from chaos.pace import shorten
 from handoff.delivery import sweep
 from handoff.delivery.desk import Desk
-from handoff.delivery.moment import attend, first_look, look_again_seconds
+from handoff.delivery.gate import Gate
+from handoff.delivery.lease import kept
+from handoff.delivery.moment import first_looks
+from handoff.delivery.shift import Shift
+from handoff.delivery.sources import Sources
 from handoff.delivery.worker import Worker
 from handoff.errors import HandoffError
 from handoff.ledger import batches, bells, cursors, rule_versions
-from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.rule import Rule
 from hooks.accounts import connection_of
 from hooks.webinaris import WebinarisClient
-from operators.work import Sources, open_desk
+from operators.work import open_desk, open_sources
 
 SOURCE, ACCOUNT = "webinaris", "webinaris_default"
 LOOK_SECONDS, POLL_SECONDS, REST_SECONDS = 0.1, 0.3, 0.2
-SETTLE_HORIZON_SECONDS, RENEW_SECONDS, STALL_SECONDS = 1.0, 0.4, 0.7
+SETTLE_HORIZON_SECONDS, STALL_SECONDS = 1.0, 0.7
 Job = Callable[[AsyncEngine], Coroutine[Any, Any, None]]
 Trouble = (HandoffError, SQLAlchemyError, DriverError, OSError)
 
@@ -64,7 +70,6 @@ class Order:
     connections: dict[str, str]
     rules: list[dict[str, Any]]
     said: str
-    log: str
     dropped: list[tuple[float, float]]
     reports: list[dict[str, Any]]
     jump: tuple[float, float] | None
@@ -72,6 +77,24 @@ class Order:
     sweep_seconds: float
     polls: bool
     until: float
+
+    def carry_out(self) -> None:
+        """Be this worker until its end."""
+        os.environ.update({f"AIRFLOW_CONN_{name.upper()}": value for name, value in self.connections.items()})
+        logging.getLogger("handoff").addHandler(logging.StreamHandler())
+        logging.getLogger("handoff").setLevel(logging.INFO)
+        if self.jump:
+            go_wrong(*self.jump)
+        asyncio.run(ChaosWorker(self).run())
+
+
+class PlainSweep(sweep.Sweep):
+    """A sweep whose parts hide nothing that fails: the kit is to see it."""
+
+    @contextmanager
+    def attempt(self, part: str) -> Iterator[None]:
+        """Let every failure pass."""
+        yield
 
 
 class ChaosWorker:
@@ -149,62 +172,30 @@ class ChaosWorker:
 
     async def _serve(self, rule: Rule, engine: AsyncEngine) -> None:
         """Do what one run of the rule's DAG does."""
-        owner, sources = f"run/{os.getpid()}/{time.monotonic_ns()}", Sources(engine)
-        try:
+        owner, gate = f"run/{os.getpid()}/{time.monotonic_ns()}", Gate(engine)
+        async with open_sources(engine) as sources:
             async with open_desk(engine) as desk:
-                await self._deliver(engine, rule, owner, sources, desk)
+                await gate.refresh()
+                async with engine.begin() as connection:
+                    claimed = await batches.claim(connection, rule.id, owner, horizon=self._order.horizon)
+                async with kept(engine, owner):
+                    await first_looks(engine, claimed, sources)
+                worker = _worker(engine, rule.order_group, desk, gate)
+                await Shift(engine, owner, desk, gate, sources, worker).run(claimed)
                 async with engine.connect() as connection:
                     groups = await rule_versions.order_groups(connection, rule)
                 for group in groups:
-                    await _worker(engine, group, desk).run(horizon=SETTLE_HORIZON_SECONDS)
+                    await _worker(engine, group, desk, gate).run(horizon=SETTLE_HORIZON_SECONDS)
             await sweep.run(self._sweep_of(engine, sources), (sweep.certify,))
-        finally:
-            await sources.close()
-
-    async def _deliver(self, engine: AsyncEngine, rule: Rule, owner: str, sources: Sources, desk: Desk) -> None:
-        async with engine.begin() as connection:
-            claimed = await batches.claim(connection, rule.id, owner, horizon=self._order.horizon)
-        for batch in claimed:
-            with contextlib.suppress(HandoffError):
-                await first_look(engine, batch, await sources.of(SOURCE, ACCOUNT))
-        worker = _worker(engine, rule.order_group, desk)
-        lease = asyncio.create_task(_keep_leases(engine, owner))
-        judging = [asyncio.create_task(self._attend(engine, batch, sources, desk, worker)) for batch in claimed]
-
-        async def more_to_come() -> bool:
-            return not all(task.done() for task in judging)
-
-        try:
-            await worker.run(more_to_come=more_to_come)
-            await asyncio.gather(*judging)
-        finally:
-            for task in (*judging, lease):
-                task.cancel()
-            await asyncio.gather(*judging, lease, return_exceptions=True)
-
-    async def _attend(
-        self, engine: AsyncEngine, batch: WaitingBatch, sources: Sources, desk: Desk, worker: Worker
-    ) -> None:
-        try:
-            source = await sources.of(SOURCE, ACCOUNT)
-            became = await attend(engine, batch, source, worker.wake, lambda: desk.prepare(batch.id))
-            print(f"batch {batch.id}, due {batch.due_at.isoformat()}: {became}", file=sys.stderr, flush=True)
-        except HandoffError as error:
-            print(f"batch {batch.id} waits: {error}", file=sys.stderr, flush=True)
-            async with engine.begin() as connection:
-                await batches.postpone(connection, batch.id, look_again_seconds(batch), str(error))
 
     async def _sweep(self, engine: AsyncEngine) -> None:
-        sources = Sources(engine)
-        try:
+        async with open_sources(engine) as sources:
             while True:
                 await asyncio.sleep(self._order.sweep_seconds)
                 await sweep.run(self._sweep_of(engine, sources))
-        finally:
-            await sources.close()
 
     def _sweep_of(self, engine: AsyncEngine, sources: Sources) -> sweep.Sweep:
-        return sweep.Sweep(engine, self._rules, sources.of, compare_every=timedelta(seconds=1))
+        return PlainSweep(engine, self._rules, sources.of, compare_every=timedelta(seconds=1))
 
     async def _watch_stalls(self, engine: AsyncEngine) -> None:
         """Say when this process, or its ledger, was not let run for so long that its leases may have ended."""
@@ -226,15 +217,8 @@ def _name(job: Job) -> str:
     return getattr(job, "__name__", "") or "serve"
 
 
-def _worker(engine: AsyncEngine, group: str, desk: Desk) -> Worker:
-    return Worker(engine, group, f"worker/{os.getpid()}/{time.monotonic_ns()}", desk, in_flight=24)
-
-
-async def _keep_leases(engine: AsyncEngine, owner: str) -> None:
-    while True:
-        await asyncio.sleep(RENEW_SECONDS)
-        async with engine.begin() as connection:
-            await batches.renew(connection, owner)
+def _worker(engine: AsyncEngine, group: str, desk: Desk, gate: Gate) -> Worker:
+    return Worker(engine, group, f"worker/{os.getpid()}/{time.monotonic_ns()}", desk, gate=gate, in_flight=24)
 
 
 def _occasion(said: dict[str, Any]) -> Occasion:
@@ -245,20 +229,17 @@ def _occasion(said: dict[str, Any]) -> Occasion:
     )  # fmt: skip
 
 
-def _become(order: Order) -> None:
-    """Be a worker; never return."""
+def _become(order: Order | Command, log_path: str) -> None:
+    """Be a worker, or carry out a command; never return."""
     status = 1
     try:
-        with Path(order.log).open("ab") as log:
+        with Path(log_path).open("ab") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
         with Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.environ.update({f"AIRFLOW_CONN_{name.upper()}": value for name, value in order.connections.items()})
-        if order.jump:
-            go_wrong(*order.jump)
-        asyncio.run(ChaosWorker(order).run())
+        order.carry_out()
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -270,12 +251,15 @@ def main() -> None:
     """Fork a worker for every order until the input ends, then end those that are left."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     shorten()
+    Command.import_all()
     print("ready", flush=True)
     for line in sys.stdin:
-        order = Order(**json.loads(line))
+        told = json.loads(line)
+        log = told.pop("log")
+        order = Command(**told) if "words" in told else Order(**told)
         pid = os.fork()
         if pid == 0:
-            _become(order)
+            _become(order, log)
         print(pid, flush=True)
     if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)

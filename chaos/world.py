@@ -14,6 +14,8 @@ from sandbox import credentials
 BERLIN = ZoneInfo("Europe/Berlin")
 TEMPLATES = ("webinar_attended", "webinar_missed", "pitch_seen", "pitch_missed")
 BLOCKED = "blocked.example"
+ANEW = "changed in the middle"
+"""The title of a rule that was changed."""
 ACCOUNTS: dict[Target, str] = {
     "kt": "klicktipp_default", "kt_tag": "klicktipp_default", "ac": "activecampaign_default", "mail": "smtp_default",
 }  # fmt: skip
@@ -35,7 +37,8 @@ class World:
         for date in story.dates:
             webinars.setdefault(date.webinar, []).append(self._date(date))
         return {
-            "klicktipp": {"tags": [tag_of(rule, no) for rule in story.rules for no in range(len(rule.steps))],
+            "klicktipp": {"tags": [tag for rule in story.rules for no in range(len(rule.steps))
+                                   for tag in (tag_of(rule, no), tag_of(rule, no, anew=True))],
                           "blocked_domains": [BLOCKED]},
             "activecampaign": {"per_second": story.limit, "bulk_import_seconds": 0.2, "tags": []},
             "webinars": [
@@ -48,11 +51,16 @@ class World:
         """Return the rules as their files would say."""
         return [self._rule(number, rule) for number, rule in enumerate(self.story.rules)]
 
+    def rule_anew(self, rule_id: str) -> dict[str, Any]:
+        """Return a rule as its file says once it was changed: its tags are others."""
+        return next(self._rule(n, rule, anew=True) for n, rule in enumerate(self.story.rules) if rule.id == rule_id)
+
     def connections(self, sandbox: str, smtp_port: int) -> dict[str, str]:
         """Return the Airflow connections of the accounts as JSON, by id."""
         story = self.story
         calm: dict[str, Any] = {"timeout": 2, "settling_seconds": story.settling, "requests_per_second": 10000}
         limited = calm | {"requests_per_second": story.limit or 10000, "bulk_threshold": story.bulk}
+        limited |= {"requests_per_day": story.quota} if story.quota else {}
         made = {
             "webinaris_default": _connection(
                 "webinaris", f"{sandbox}/webinaris", {"timeout": 2}, password=credentials.WEBINARIS_APIKEY
@@ -105,23 +113,23 @@ class World:
             made["cancelled_at"] = last.since
         return made
 
-    def _rule(self, number: int, rule: RuleLine) -> dict[str, Any]:
+    def _rule(self, number: int, rule: RuleLine, *, anew: bool = False) -> dict[str, Any]:
         dates = [date for date in self.story.dates if rule.waits_for(date)]
         across = bool(dates) and dates[0].across_dst
         when: dict[str, Any] = {"minutes": abs(rule.minutes), "before" if rule.minutes < 0 else "after": rule.anchor}
         return {
-            "id": rule.id, "title": rule.id, "who": rule.who, "attended_from_percent": rule.percent,
+            "id": rule.id, "title": ANEW if anew else rule.id, "who": rule.who, "attended_from_percent": rule.percent,
             "order": rule.order, "webinars": [rule.webinar],
             "when": when | ({"days": self._days} if across else {}),
-            "late_after": {"minutes": rule.late_minutes},
-            "steps": [_step(rule, no, step, number) for no, step in enumerate(rule.steps)],
-            **({"order_group": rule.group} if rule.group else {}), **_bar(rule),
+            "late_after": {"minutes": rule.late_minutes, "then": rule.then},
+            "steps": [_step(rule, no, step, number, anew) for no, step in enumerate(rule.steps)],
+            **({"order_group": rule.group} if rule.group else {}), **_again(rule), **_bar(rule),
         }  # fmt: skip
 
 
-def tag_of(rule: RuleLine, step_no: int) -> str:
-    """Return the tag by which a step's effects are known at the targets."""
-    return f"{rule.id}.{step_no}"
+def tag_of(rule: RuleLine, step_no: int, *, anew: bool = False) -> str:
+    """Return the tag by which a step's effects are known at the targets; another one when the rule was changed."""
+    return f"{rule.id}.{step_no}{'.anew' * anew}"
 
 
 def across_dst(now: float) -> tuple[int, float]:
@@ -134,6 +142,10 @@ def across_dst(now: float) -> tuple[int, float]:
     raise ValueError("Germany does not change its clocks any more")
 
 
+def _again(rule: RuleLine) -> dict[str, Any]:
+    return {"again": {"days": 30} if rule.again == "in 30 days" else rule.again} if rule.again else {}
+
+
 def _bar(rule: RuleLine) -> dict[str, Any]:
     """Return what of the rule's file keeps everything from going out."""
     if rule.barred == "no consent":
@@ -144,8 +156,8 @@ def _bar(rule: RuleLine) -> dict[str, Any]:
     return {}
 
 
-def _step(rule: RuleLine, number: int, step: Target, rule_number: int) -> dict[str, Any]:
-    tag = tag_of(rule, number)
+def _step(rule: RuleLine, number: int, step: Target, rule_number: int, anew: bool) -> dict[str, Any]:
+    tag = tag_of(rule, number, anew=anew)
     match step:
         case "kt":
             return {"step": "klicktipp.contact", "tag": tag}

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from chaos.airflow import VICTIMS, AirflowStory
 from chaos.author import write
 from chaos.directed import STORIES
-from chaos.evidence import Evidence
+from chaos.evidence import Evidence, Rows
 from chaos.judge import judge
 from chaos.mutants import MUTANTS, Mutant
 from chaos.mutate import NotPlanted, engine_with, plant
@@ -69,7 +70,11 @@ def test_the_same_seed_tells_the_same_story() -> None:
 def test_stories_hold_every_kind_of_thing() -> None:
     stories = [write(seed) for seed in range(200)]
     kinds = {blow.kind for story in stories for blow in story.blows}
-    assert kinds == {"kill", "suspend", "postgres", "jump"}
+    assert kinds == {"kill", "suspend", "postgres", "jump", "freeze", "erase", "rejudge"}
+    rules = [rule for story in stories for rule in story.rules]
+    assert {rule.then for rule in rules} == {"hold", "send", "skip"}
+    assert {rule.again for rule in rules} == {"", "never", "in 30 days"}
+    assert {rule.barred for rule in rules} == {"", "closed", "no consent"}
     assert {fault.system for story in stories for fault in story.faults} == {
         "klicktipp", "activecampaign", "email", "webinaris",
     }  # fmt: skip
@@ -77,6 +82,11 @@ def test_stories_hold_every_kind_of_thing() -> None:
     assert any(len(some) == 3 for some in plans)
     assert any(some[-1].cancelled for some in plans)
     assert any(report.plan == 0 and report.at > 2 for story in stories for report in story.reports)
+
+
+def test_every_part_of_airflow_is_killed_in_200_stories() -> None:
+    for seeds in (range(50, 201, 50), range(55, 58)):
+        assert {kill.part for seed in seeds for kill in AirflowStory(seed).kills} == set(VICTIMS)
 
 
 def test_a_cancellation_before_the_moment_leaves_no_plan_to_be_judged_by() -> None:
@@ -104,7 +114,9 @@ def test_the_oracle_splits_people_at_the_very_moment() -> None:
 
 
 def test_a_story_that_left_nothing_breaks_a_promise() -> None:
-    ledger = {name: [] for name in ("occasions", "batches", "verdicts", "effects", "certificates", "inbox")}
+    ledger: dict[str, Rows] = {
+        name: [] for name in ("occasions", "batches", "verdicts", "effects", "certificates", "inbox")
+    }
     nothing = Evidence(0.0, 1.0, [], ledger, [], {}, [])
     assert [broken.promise for broken in judge(STORIES["steps"], nothing)] == [6]
     twice = {"seq": 1, "at": 3.0, "system": "email", "action": "mail", "contact": "p0@example.org",
