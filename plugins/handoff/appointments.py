@@ -27,7 +27,7 @@ ANCHORS: Mapping[Event, tuple[str, ...]] = {
 UNTIMED = 1.0
 """``changed`` of a report that says nothing of its age: whatever is known already is newer."""
 BEFORE_BOOKING = 0.001
-COMPARED = ("calendar", "service", "confirmed", "sequence")
+COMPARED = ("calendar", "service", "confirmed", "sequence", "revision")
 """Facts that make an edit, besides start and end, where both reports name them."""
 GLIMPSED = "glimpsed"
 """Fact of an appointment that was found changed by a last look, which nobody was told of yet."""
@@ -74,6 +74,10 @@ class Appointment(Protocol):
     @property
     def sequence(self) -> int | None:
         """Number of its last edit."""
+
+    @property
+    def revision(self) -> str:
+        """Name of its state, another one after an edit; only one of the source's reports may name it."""
 
     @property
     def newsletter(self) -> bool | None:
@@ -123,6 +127,9 @@ def read(appointment: Appointment, known: Occasion | None, account: Account, rea
     # A reading may show what was booked after it began.
     changed = max(read_at, appointment.booked_at or read_at).timestamp()
     found = _occasion(appointment, account, changed, dict(known.facts) if known else {})
+    if known is not None and "booked" in known.anchors:
+        # It was booked once; another report may only tell it less precisely.
+        found.anchors["booked"] = known.anchors["booked"]
     if known is None or known.cancelled:
         yield found
         return
@@ -132,7 +139,8 @@ def read(appointment: Appointment, known: Occasion | None, account: Account, rea
         return
     if _edited(found, known) or GLIMPSED in known.facts:
         number = _number(known)
-        found = replace(found, facts=found.facts | {"changes": number})
+        facts = found.facts if appointment.revision else _without(found.facts, "revision")
+        found = replace(found, facts=facts | {"changes": number})
         yield _happening("modified", found, number, read_at)
     yield found
 
@@ -142,7 +150,7 @@ def glimpsed(appointment: Appointment, known: Occasion, account: Account, read_a
     *edited, found = read(appointment, known, account, read_at)
     if not edited:
         return found
-    facts = {name: value for name, value in found.facts.items() if name != "changes"}
+    facts = _without(found.facts, "changes")
     before = {"changes": known.facts["changes"]} if "changes" in known.facts else {}
     return replace(found, facts=facts | before | {GLIMPSED: True})
 
@@ -200,6 +208,7 @@ def _occasion(appointment: Appointment, account: Account, changed: float, before
         "service": appointment.service,
         "confirmed": appointment.confirmed,
         "sequence": appointment.sequence,
+        "revision": appointment.revision,
         "newsletter": appointment.newsletter,
     }
     told = {name: value for name, value in facts.items() if value is not None and value != ""}
@@ -235,6 +244,10 @@ def _edited(found: Occasion, known: Occasion) -> bool:
     moved = any(found.anchors[name] != known.anchors[name] for name in ("start", "end") if name in known.anchors)
     both = [name for name in COMPARED if name in known.facts and name in found.facts]
     return moved or ANNOUNCED not in known.facts and any(found.facts[name] != known.facts[name] for name in both)
+
+
+def _without(facts: dict[str, object], left_out: str) -> dict[str, object]:
+    return {name: value for name, value in facts.items() if name != left_out}
 
 
 def _number(known: Occasion) -> int:

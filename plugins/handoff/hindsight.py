@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.delivery.judging import judge_list
 from handoff.ledger import registrations, rule_versions
+from handoff.ledger.batches import NEWER_ROUND
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.registrations import Listed
 from handoff.occasion import BY_HAND, Occasion
@@ -65,15 +66,16 @@ class Hindsight:
     missing: Sequence[str] = field(default_factory=tuple)
 
 
-OCCASIONS = text("""
+OCCASIONS = text(f"""
     SELECT occasion.*, batch.id AS batch_id, batch.state, batch.reason, batch.rule_version, batch.due_at,
         batch.starts_at
     FROM handoff.occasions AS occasion
     LEFT JOIN handoff.batches AS batch ON batch.occasion_id = occasion.id AND batch.rule_id = :rule_id
     WHERE occasion.source <> :by_hand AND (batch.state = 'judged' OR NOT occasion.cancelled)
       AND (batch.id IS NOT NULL OR (occasion.source = :source AND occasion.account = :account))
+      AND NOT {NEWER_ROUND}
     ORDER BY occasion.id
-""")
+""")  # noqa: S608 - nothing but a constant
 INCLUDED = text("""
     SELECT verdict.ref, contact.key FROM handoff.verdicts AS verdict
     JOIN handoff.contacts AS contact ON contact.id = verdict.contact_id

@@ -43,6 +43,8 @@ class Rule(BaseModel):
     """Whether templates may use ``entry``, what the source says of the entry (see :class:`Registration`)."""
     needs_presence: ClassVar[bool] = False
     """Whether the source must have reported up to the moment before anybody can be judged."""
+    single_opt_in: ClassVar[bool] = False
+    """Whether the source's contacts count as single opt-in, so that advertising needs a double opt-in first."""
 
     id: Slug = Field(
         description="Name of the rule for ever: small letters, digits, _ and -; its DAG is named after it",

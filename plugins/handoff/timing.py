@@ -87,8 +87,10 @@ class When(Span):
 
     units: ClassVar[tuple[str, ...]] = ("days", "working_days", "hours", "minutes")
 
-    before: Anchor | None = Field(default=None, description="Vor: so long before this anchor (start or end)")
-    after: Anchor | None = Field(default=None, description="Nach: so long after this anchor (start or end)")
+    before: Anchor | None = Field(
+        default=None, description="Vor: so long before this moment of the occasion, e.g. start"
+    )
+    after: Anchor | None = Field(default=None, description="Nach: so long after this moment of the occasion, e.g. end")
     # Left out where they are not said, so that a rule written before they could be said stays the same version.
     working_days: int = Field(
         default=0,
@@ -106,7 +108,7 @@ class When(Span):
 
     @model_validator(mode="after")
     def _names_one_anchor(self) -> Self:
-        right = "name one anchor: before or after, with start or end, e.g. {minutes: 10, after: end}"
+        right = "name one moment of the occasion with before or after, e.g. {minutes: 10, after: end}"
         if self.before and self.after:
             raise PydanticCustomError("both_anchors", "both anchors, before and after, are given", {"right": right})
         if not (self.before or self.after):
@@ -175,14 +177,19 @@ def zone_named(name: str) -> ZoneInfo:
         raise UnknownZone(name) from error
 
 
+def known_zone(name: str) -> bool:
+    """Say whether a name is an IANA time zone."""
+    try:
+        zone_named(name)
+    except UnknownZone:
+        return False
+    return True
+
+
 @lru_cache(maxsize=1024)
 def recipient_zone(own: str, occasions: str) -> str:
     """Return the zone in which a recipient lives: their own when it is an IANA name, else the occasion's.
 
     :param own: what the source says of the contact, often nothing. :param occasions: the occasion's zone.
     """
-    try:
-        zone_named(own)
-    except UnknownZone:
-        return occasions
-    return own
+    return own if known_zone(own) else occasions

@@ -50,6 +50,12 @@ def webhook_secrets(description: str) -> Form:
     return text("Webhook secrets / Webhook-Geheimnisse", f"{description} {rotated}", format="password")
 
 
+def webhook_require() -> Form:
+    """Return the field for the proofs that each push must bring."""
+    places = "Of url, header, credentials, hash, signature: those that each push must bring. Empty: any one."
+    return text("Required proofs of a webhook / Verlangte Nachweise", places)
+
+
 def mail_status(name: str, description: str) -> Form:
     """Return the field for the number of one of Quentn's e-mail statuses."""
     return {
@@ -211,6 +217,7 @@ INSIGHTLY: Form = {
             "Said to be about 1,000 free, 40,000 Plus, 60,000 Professional, 100,000 Enterprise. Polling has half."
         ),
         "webhook_secrets": webhook_secrets("For a workflow's webhook, as the password of its Basic credentials."),
+        "webhook_require": webhook_require(),
         "poll_minutes": POLL_MINUTES,
         "settling_seconds": SETTLING,
     },
@@ -275,6 +282,7 @@ ETERMIN: Form = {
         "webhook_secrets": webhook_secrets(
             "For the Web Push: in its URL, its HTTP header X-Webhook-Secret or its secret key hash."
         ),
+        "webhook_require": webhook_require(),
         "poll_minutes": {**POLL_MINUTES, "schema": {**POLL_MINUTES["schema"], "default": 5}},
     },
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from airflow.sdk.definitions.context import Context
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowRuntimeError
 
 from handoff.delivery.gate import Paused

@@ -128,7 +128,7 @@ async def test_the_certificate_is_even(ledger: AsyncEngine) -> None:
 
 
 async def test_what_a_dead_worker_sent_is_read_only_after_the_settling_time(ledger: AsyncEngine) -> None:
-    class Died(Exception):
+    class Died(BaseException):
         """The worker's end, after the call and before its outcome."""
 
     def die(call: Call) -> UnknownOutcome:

@@ -96,7 +96,7 @@ async def test_the_command_and_what_explain_says(ledger: AsyncEngine, ledger_url
 
 async def test_what_cannot_be_reset(ledger: AsyncEngine, ledger_url: str, home: Path) -> None:
     wrong = await handoff(ledger_url, "reset", PERSON.email, "tset_rule")
-    assert (wrong.status, "there is no valid rule 'tset_rule'; there are: test_rule" in wrong.err) == (2, True)
+    assert (wrong.status, "has the rule tset_rule; see: handoff list" in wrong.err) == (2, True)
     async with ledger.begin() as connection:
         await erase(connection, PERSON.key)
     gone = await handoff(ledger_url, "reset", PERSON.email, "test_rule")

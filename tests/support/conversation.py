@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hooks.protocols.shared import Shared
+from handoff.errors import TargetError
+from hooks.protocols.shared import Aside, Shared
 from hooks.protocols.wire import Request, Response
 
 
@@ -19,11 +20,12 @@ def answer(document: Any = None, status: int = 200, *, body: bytes | None = None
 class Script:
     """Answers requests in the given order; an exception in the script is thrown into the operation.
 
-    :ivar requests: what was asked, in order.
+    :ivar requests: what was asked, in order. :ivar asides: how often work was done aside.
     """
 
     def __init__(self, *answers: Response | Exception) -> None:
         self.requests: list[Request] = []
+        self.asides = 0
         self._answers = list(answers)
 
     def run(self, *operations: Any) -> Any:
@@ -46,9 +48,21 @@ class Script:
         try:
             while True:
                 wanted = operation.throw(reply) if isinstance(reply, Exception) else operation.send(reply)
-                reply = self._drive(wanted.start()) if isinstance(wanted, Shared) else self._next(wanted)
+                reply = self._reply(wanted)
         except StopIteration as stop:
             return stop.value
+
+    def _reply(self, wanted: Any) -> Any:
+        if isinstance(wanted, Shared):
+            return self._drive(wanted.start())
+        return self._outcome(wanted) if isinstance(wanted, Aside) else self._next(wanted)
+
+    def _outcome(self, aside: Aside) -> Any:
+        self.asides += 1
+        try:
+            return aside.work()
+        except TargetError as error:
+            return error
 
     def _next(self, request: Request) -> Response | Exception:
         self.requests.append(request)

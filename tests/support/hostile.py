@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,17 +30,18 @@ class Parrot:
     """Stands before the sandbox: what only reads goes through, what changes something is answered so.
 
     :param known: what this vendor knows of the person, whether or not a request names it.
+    :param lets: so many readings go through; the others are answered so too.
     """
 
-    def __init__(self, behind: str, answer: Answer, known: str) -> None:
-        self._behind, self._answer, self._known = behind, answer, known
+    def __init__(self, behind: str, answer: Answer, known: str, lets: float = math.inf) -> None:
+        self._behind, self._answer, self._known, self._lets = behind, answer, known, lets
         self.repeated = 0
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
         body = await request.read()
-        changes = request.method != "GET" and request.path not in READS
-        if not changes:
+        if (request.method == "GET" or request.path in READS) and self._lets > 0:
+            self._lets -= 1
             return await self._pass_on(request, body)
         self.repeated += 1
         if self._answer.status is None:
@@ -64,7 +66,9 @@ class Parrot:
 def _document(said: str, form: str) -> tuple[str, str]:
     if form == "json":
         errors = [{"title": said, "detail": said, "source": {"pointer": said}}]
-        document: Any = {"error": 8, "field": said, "name": said, "reason": said, "message": said, "errors": errors}
+        document: Any = {
+            "error": 8, "field": said, "name": said, "reason": said, "message": said, "Message": said, "errors": errors,
+        }  # fmt: skip
         return json.dumps(document), "application/json"
     if form == "list":
         return json.dumps([said]), "application/json"
@@ -72,9 +76,11 @@ def _document(said: str, form: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def parrot(behind: str, answer: Answer, known: str) -> AsyncIterator[tuple[Parrot, str]]:
+async def parrot(
+    behind: str, answer: Answer, known: str, lets: float = math.inf
+) -> AsyncIterator[tuple[Parrot, str]]:
     """Serve a parrot; give it and its address."""
-    bird = Parrot(behind, answer, known)
+    bird = Parrot(behind, answer, known, lets)
     async with serving(bird) as server:
         yield bird, server.url
 

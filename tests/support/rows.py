@@ -10,11 +10,21 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.ledger.schema import Base
+
 
 async def rows(engine: AsyncEngine, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
     """Return what a query finds."""
     async with engine.connect() as connection:
         return [tuple(row) for row in await connection.execute(text(query), parameters)]
+
+
+async def everything(engine: AsyncEngine) -> str:
+    """Return all rows of all tables as one text."""
+    found = []
+    for table in Base.metadata.sorted_tables:
+        found += await rows(engine, f"SELECT COALESCE(json_agg(one), '[]')::text FROM handoff.{table.name} AS one")
+    return "\n".join(text for (text,) in found)
 
 
 async def rows_become(engine: AsyncEngine, query: str, expected: list[tuple[Any, ...]]) -> None:

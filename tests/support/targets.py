@@ -7,6 +7,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from handoff.errors import TargetError, UnknownOutcome
 from handoff.steps import Step
@@ -46,6 +47,10 @@ class MemoryTarget:
     def coalesces(self, call: Call) -> bool:
         """Every call is its own."""
         return False
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Any number of calls at once."""
+        return nullcontext()
 
     async def send(self, call: Call) -> Proof:
         """Do it once, or fail as told."""

@@ -120,10 +120,12 @@ def test_the_sweep(project: Path) -> None:
     dag = parsed(project).dags[SWEEP]
     assert (dag.schedule, dag.catchup, dag.max_active_runs) == ("*/5 * * * *", False, 1)
     assert (dag.owner, set(dag.tags), dag.params["compare_now"]) == ("handoffs", {"handoff"}, False)
-    task, tell = dag.get_task("sweep"), dag.get_task("tell")
-    assert (dag.task_ids, tell.upstream_task_ids, tell.trigger_rule) == (["sweep", "tell"], {"sweep"}, "all_done")
+    task, tell, outcome = (dag.get_task(name) for name in ("sweep", "tell", "outcome"))
+    assert (len(dag.tasks), tell.upstream_task_ids, tell.trigger_rule) == (3, {"sweep"}, "all_done")
+    assert (outcome.upstream_task_ids, outcome.trigger_rule) == ({"sweep"}, "all_success")
     assert task.doc_md
     assert tell.doc_md
+    assert outcome.doc_md
     assert dag.doc_md
     assert [(type(one), one.name) for one in task.outlets] == [
         (AssetAlias, "handoff_certificate_news"), (AssetAlias, "handoff_sweep_bells")

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
-
 from handoff.arrivals import take_in
 from handoff.delivery.sweep import Sweep
 from handoff.ledger import deliveries, notices
 from handoff.rule import Rule
-
-PROBLEMS = text("""
-    SELECT account, count(*) AS number, min(problem) AS problem FROM handoff.deliveries
-    WHERE processed_at IS NULL AND problem IS NOT NULL GROUP BY account ORDER BY account
-""")
-OPEN = text("SELECT cause FROM handoff.notices WHERE kind = 'webhook' AND closed_at IS NULL ORDER BY cause")
 
 
 async def take_up_deliveries(sweep: Sweep) -> None:
@@ -28,12 +20,12 @@ async def take_up_deliveries(sweep: Sweep) -> None:
         await deliveries.again(connection)
     await take_in(sweep.engine, rules_of)
     async with sweep.engine.begin() as connection:
-        stuck = {f"webhook/{row.account}": row for row in await connection.execute(PROBLEMS)}
-        for cause, row in stuck.items():
+        stuck = {f"webhook/{one.account}": one for one in await deliveries.problems(connection)}
+        for cause, one in stuck.items():
             words = (
-                f"pushes to {row.account} were accepted and cannot be recorded ({row.problem}); they are tried again "
+                f"pushes to {one.account} were accepted and cannot be recorded ({one.kind}); they are tried again "
                 "by every sweep and kept for some days; look for the error in the log of the sweep"
             )
-            await notices.stands(connection, cause, "webhook", words, row.number)
-        for cause in set((await connection.execute(OPEN)).scalars()) - stuck.keys():
+            await notices.stands(connection, cause, "webhook", words, one.number)
+        for cause in set(await notices.still_open(connection, "webhook")) - stuck.keys():
             await notices.close(connection, cause)

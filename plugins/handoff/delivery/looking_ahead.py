@@ -35,8 +35,8 @@ class Prospect:
 async def look(connection: AsyncConnection, within: timedelta) -> list[Prospect]:
     """Return what becomes of the batches whose moments come within a time, behind all that is open already."""
     now = datetime.now(UTC)
-    known = await prospects.accounts(connection)
-    backlog = await prospects.open_effects(connection)
+    known = {one.account: one.now for one in await prospects.accounts(connection)}
+    backlog = await prospects.open_requests(connection)
     waiting = await prospects.waiting(connection, within)
     needs = [Need(sum(backlog.values()), now, backlog)]
     for one in waiting:
@@ -77,7 +77,8 @@ async def look_ahead(sweep: Sweep) -> None:
         if one.known.id in read or one.due_at < now or (one.read_at and now - one.read_at < READ_EVERY):
             continue
         read.add(one.known.id)
-        await _read(sweep, one)
+        with sweep.attempt(f"look_ahead {one.known.occasion.source}/{one.known.occasion.account}"):
+            await _read(sweep, one)
     async with sweep.engine.begin() as connection:
         await start_early(connection, await look(connection, AHEAD))
 

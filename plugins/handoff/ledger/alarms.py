@@ -74,6 +74,14 @@ STANDING = text("""
     SELECT cause FROM handoff.notices
     WHERE closed_at IS NULL AND (cause LIKE 'held/rule:%' OR cause LIKE 'late/rule:%') ORDER BY cause
 """)
+# What was missed stays so: the next one after a quiet day is told anew.
+QUIET = text("""
+    UPDATE handoff.notices SET closed_at = clock_timestamp() WHERE id IN (
+        SELECT id FROM handoff.notices
+        WHERE closed_at IS NULL AND told_at IS NOT NULL AND cause LIKE 'missed/rule:%'
+          AND last_at < clock_timestamp() - interval '1 day'
+        ORDER BY id FOR UPDATE)
+""")
 
 
 async def review(connection: AsyncConnection) -> list[Alarm]:
@@ -83,6 +91,7 @@ async def review(connection: AsyncConnection) -> list[Alarm]:
     """
     found = [_held(row) for row in (await connection.execute(HELD)).mappings()] + await _late(connection)
     await quotas.close_over(connection)
+    await connection.execute(QUIET)
     for cause in set((await connection.execute(STANDING)).scalars()) - {alarm.cause for alarm in found}:
         await notices.close(connection, cause)
     for alarm in sorted(found, key=lambda alarm: alarm.cause):

@@ -40,7 +40,7 @@ async def confirm(
 ) -> bool:
     """Note that the person agrees, once, with the proof of it; older suppressions of the channel are lifted.
 
-    It is an event for which rules of the source ``opt_in`` wait, unless the same words were agreed to before and that
+    It is an event for which rules of the source ``opt_in`` wait, unless the same words were confirmed before and that
     consent stands: two mails that ask the same hand nobody over twice.
 
     :param connection: in a transaction that is committed afterwards.
@@ -60,7 +60,7 @@ async def confirm(
     await suppressions.lift(
         connection, row["contact_key"], LIFTED_BECAUSE, channel=row["channel"], before=row["confirmed_at"]
     )
-    if refusal("consent", before) is not None or before.wording != row["wording_hash"]:
+    if refusal("consent", before, confirmed=True) is not None or before.wording != row["wording_hash"]:
         await record_one(connection, _confirmation(row).occasion, rules, Planned())
     return True
 

@@ -50,6 +50,18 @@ class Waiting:
     occasions: tuple[Occasion, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Deliveries of an account that could not be recorded.
+
+    :param number: how many there are. :param kind: the kind of error of one of them.
+    """
+
+    account: str
+    number: int
+    kind: str
+
+
 # Whoever erases a person takes this lock alone: what names the person is stored before, or finds the person erased.
 TOGETHER = text("SELECT pg_advisory_xact_lock_shared(hashtext('handoff-deliveries'))")
 ALONE = text("SELECT pg_advisory_xact_lock(hashtext('handoff-deliveries'))")
@@ -69,12 +81,22 @@ STORE = text("""
 """)
 NEXT = text("""
     SELECT id, source, account, occasions FROM handoff.deliveries
-    WHERE processed_at IS NULL AND problem IS NULL ORDER BY received_at, id LIMIT 1 FOR UPDATE
+    WHERE processed_at IS NULL AND problem IS NULL AND (source, account) = (
+        SELECT source, account FROM handoff.deliveries
+        WHERE processed_at IS NULL AND problem IS NULL ORDER BY received_at, id LIMIT 1)
+    ORDER BY received_at, id LIMIT :most FOR UPDATE
 """)
 IN_ORDER = text("SELECT pg_advisory_xact_lock(hashtext('handoff-deliveries-in-order'))")
-DONE = text("UPDATE handoff.deliveries SET processed_at = clock_timestamp(), occasions = '[]' WHERE id = :id")
+DONE = text("""
+    UPDATE handoff.deliveries SET processed_at = clock_timestamp(), occasions = '[]'
+    WHERE id = ANY(CAST(:ids AS bigint[]))
+""")
 FAILED = text("UPDATE handoff.deliveries SET problem = :problem WHERE id = :id AND processed_at IS NULL")
 AGAIN = text("UPDATE handoff.deliveries SET problem = NULL WHERE processed_at IS NULL AND problem IS NOT NULL")
+PROBLEMS = text("""
+    SELECT account, count(*) AS number, min(problem) AS problem FROM handoff.deliveries
+    WHERE processed_at IS NULL AND problem IS NOT NULL GROUP BY account ORDER BY account
+""")
 FORGET = text("DELETE FROM handoff.deliveries WHERE contact_key = :key")
 
 
@@ -111,21 +133,20 @@ def _columns(group: Sequence[NewDelivery]) -> dict[str, list[Any]]:
     }
 
 
-async def next_waiting(connection: AsyncConnection) -> Waiting | None:
-    """Return and lock the delivery that is to be recorded next; others wait, so that the order is kept.
+async def next_waiting(connection: AsyncConnection, most: int = 1) -> list[Waiting]:
+    """Return and lock the deliveries that are to be recorded next; others wait, so that the order is kept.
 
-    :returns: ``None`` when none waits but such as could not be recorded, see :func:`again`.
+    :returns: up to ``most`` of the account whose turn it is, in the order of arrival; none when none waits but such
+        as could not be recorded, see :func:`again`.
     """
     await connection.execute(IN_ORDER)
-    row = (await connection.execute(NEXT)).first()
-    if row is None:
-        return None
-    return Waiting(row.id, row.source, row.account, tuple(map(occasion_from_row, row.occasions)))
+    rows = await connection.execute(NEXT, {"most": most})
+    return [Waiting(row.id, row.source, row.account, tuple(map(occasion_from_row, row.occasions))) for row in rows]
 
 
-async def done(connection: AsyncConnection, delivery_id: int) -> None:
-    """Note that a delivery was recorded; do it in the same transaction."""
-    await connection.execute(DONE, {"id": delivery_id})
+async def done(connection: AsyncConnection, ids: Sequence[int]) -> None:
+    """Note that deliveries were recorded; do it in the same transaction."""
+    await connection.execute(DONE, {"ids": list(ids)})
 
 
 async def failed(connection: AsyncConnection, delivery_id: int, problem: str) -> None:
@@ -139,6 +160,11 @@ async def failed(connection: AsyncConnection, delivery_id: int, problem: str) ->
 async def again(connection: AsyncConnection) -> int:
     """Let those be tried once more that could not be recorded; return how many there are."""
     return (await connection.execute(AGAIN)).rowcount
+
+
+async def problems(connection: AsyncConnection) -> list[Problem]:
+    """Return what could not be recorded, by account."""
+    return [Problem(*row) for row in await connection.execute(PROBLEMS)]
 
 
 async def forget(connection: AsyncConnection, contact_key: str) -> int:

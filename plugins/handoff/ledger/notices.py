@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 class NoticeToTell:
     """A notice that nobody has been told yet.
 
-    :param kind: ``held``, ``circuit``, ``credentials``, ``certificate``, ``late``, ``quota`` or ``webhook``.
+    :param kind: ``held``, ``circuit``, ``credentials``, ``certificate``, ``late``, ``missed``, ``quota`` or
+        ``webhook``.
     :param words: what happened, where, and what to do; no contact data.
     """
 
@@ -37,6 +38,7 @@ STANDS = text("""
         SET count = EXCLUDED.count, words = EXCLUDED.words, last_at = clock_timestamp()
 """)
 CLOSE = text("UPDATE handoff.notices SET closed_at = clock_timestamp() WHERE cause = :cause AND closed_at IS NULL")
+OPEN = text("SELECT cause FROM handoff.notices WHERE kind = :kind AND closed_at IS NULL ORDER BY cause")
 UNTOLD = text("""
     -- One teller at a time; the rows stay free for those who have something to add while a message is on its way.
     WITH teller AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(hashtext('handoff-tell')) AS alone)
@@ -62,6 +64,11 @@ async def stands(connection: AsyncConnection, cause: str, kind: str, words: str,
 async def close(connection: AsyncConnection, cause: str) -> None:
     """End a cause: should it come back, it is told again."""
     await connection.execute(CLOSE, {"cause": cause})
+
+
+async def still_open(connection: AsyncConnection, kind: str) -> list[str]:
+    """Return the causes of a kind that have not ended."""
+    return list((await connection.execute(OPEN, {"kind": kind})).scalars())
 
 
 async def untold(connection: AsyncConnection) -> list[NoticeToTell]:

@@ -45,14 +45,25 @@ def key_of(named: str) -> str:
 
     :raises HandoffError: when it is neither an address nor at least 8 digits of a key.
     """
-    if "@" not in named:
+    email = address_of(named)
+    if not email:
         if re.fullmatch(rf"[0-9a-f]{{{FEWEST_DIGITS},{KEY_DIGITS}}}", named.strip().lower()):
             return named.strip().lower()
         raise HandoffError(
             f"who? Give an e-mail address, or a contact key ({FEWEST_DIGITS} to {KEY_DIGITS} hex digits)"
         )
+    return Contact(email=email).key
+
+
+def address_of(named: str) -> str:
+    """Return the normalised address when somebody is named by one, empty when by a key.
+
+    :raises HandoffError: when it is no valid address.
+    """
+    if "@" not in named:
+        return ""
     try:
-        return Contact(email=normalise_email(named)).key
+        return normalise_email(named)
     except UnusableAddress as error:
         raise HandoffError("this is no valid e-mail address; give one, or a contact key") from error
 

@@ -46,7 +46,10 @@ EARLIER = text("""
       AND other.rule_id = :rule_id AND other.id <> :batch_id AND occasion.source <> :by_hand
       AND other.due_at > CAST(:since AS timestamptz) AND other.due_at < CAST(:until AS timestamptz)
       AND EXISTS (SELECT FROM handoff.effects AS effect WHERE effect.handoff_id = handoff.id
-        AND effect.state IN ('planned', 'sending', 'unknown', 'held', 'confirmed'))
+        AND effect.state IN ('planned', 'sending', 'unknown', 'held', 'confirmed')
+        -- What is planned in an earlier round of the occasion does not go out any more.
+        AND (effect.state <> 'planned'
+          OR other.occasion_id <> (SELECT occasion_id FROM handoff.batches WHERE id = :batch_id)))
       AND NOT EXISTS (
         SELECT FROM reset JOIN handoff.verdicts AS verdict ON verdict.contact_id = reset.contact_id
         WHERE reset.contact_id = handoff.contact_id AND verdict.batch_id = other.id AND verdict.included

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.ledger.standstill import standstill
+from handoff.ledger.stops import standstill
 
 Row = RowMapping
 
@@ -20,7 +20,7 @@ class Waiting:
     :param batches: the first waiting batches; :param batch_count: how many there are in all.
     :param effects: open effects counted by rule, account, step and state.
     :param lanes: the first lanes with open effects; :param lane_count: how many there are in all.
-    :param standstill: what was frozen and which circuits are open, whatever the rule.
+    :param standstill: what was frozen, and which accounts rest, whatever the rule; see :func:`standstill`.
     """
 
     batches: list[Row]
@@ -90,7 +90,7 @@ async def waiting(connection: AsyncConnection, rule_id: str | None, most: int) -
 
 
 async def rule_known(connection: AsyncConnection, rule_id: str) -> bool:
-    """Tell whether anything was ever planned with the rule."""
+    """Tell whether the rule was ever at work."""
     return bool((await connection.execute(KNOWN, {"rule_id": rule_id})).scalar_one())
 
 

@@ -10,12 +10,14 @@ from hooks.protocols.shared import Conversation, Shared
 
 
 class Catalog:
-    """Finds ids by name; read on first use, and read again once for each name that is missing.
+    """Finds ids by name, or takes the id itself; read on first use, and again once for each name that is missing.
+
+    What is somebody's name and somebody else's id is the name.
 
     :param account: Airflow connection id, for errors.
     :param kind: what is listed, in the vendor's words, e.g. ``"tag"``.
     :param advice: what a user can do about an unknown name.
-    :param load: reads ``(id, name)`` pairs; an id may have several names.
+    :param load: reads ``(id, name)`` pairs; an id may have several names, or an empty one.
     """
 
     def __init__(
@@ -24,17 +26,19 @@ class Catalog:
         self.account, self.kind, self.advice = account, kind, advice
         self._load = load
         self._ids: dict[str, set[str]] | None = None
+        self._names: dict[str, str] = {}
         self._missing: set[str] = set()
 
-    def find(self, name: str, *, again: bool = False) -> Conversation[str | None]:
+    def find(self, name: str, *, again: bool = False, by_name: bool = False) -> Conversation[str | None]:
         """Return the id of a name, or ``None`` when the account does not have it.
 
         :param again: read the account's names again, whatever is known of them.
+        :param by_name: only a name is meant, not an id.
         :raises Refused: several things of this kind have the name.
         """
-        if again or self._ids is None or (name not in self._ids and name not in self._missing):
+        if again or self._ids is None or not (self._called(name, by_name) or name in self._missing):
             yield from self.reread()
-        ids = (self._ids or {}).get(name, set())
+        ids = self._called(name, by_name)
         if not ids:
             self._missing.add(name)
             return None
@@ -49,9 +53,14 @@ class Catalog:
             raise self.unknown(name)
         return found
 
+    def name_of(self, known_id: str) -> str:
+        """Return the name of an id, empty when it has none or was not listed."""
+        return self._names.get(known_id, "")
+
     def add(self, name: str, new_id: str) -> None:
         """Remember what was just created."""
         self._ids = {**(self._ids or {}), name: {new_id}}
+        self._names[new_id] = name
         self._missing.discard(name)
 
     def reread(self) -> Conversation[None]:
@@ -68,8 +77,15 @@ class Catalog:
         """Return a refusal about this kind of thing."""
         return Refused(self.account, f"find {self.kind}", words)
 
+    def _called(self, name: str, by_name: bool) -> set[str]:
+        ids = (self._ids or {}).get(name)
+        return ids or ({name} if name in self._names and not by_name else set())
+
     def _read(self) -> Conversation[None]:
         ids: dict[str, set[str]] = {}
+        names: dict[str, str] = {}
         for item, name in (yield from self._load()):
-            ids.setdefault(name, set()).add(item)
-        self._ids, self._missing = ids, set()
+            names.setdefault(item, name)
+            if name:
+                ids.setdefault(name, set()).add(item)
+        self._ids, self._names, self._missing = ids, names, set()

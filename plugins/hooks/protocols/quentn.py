@@ -160,7 +160,7 @@ class QuentnProtocol:
 
     def find_term(self, name: str) -> Conversation[int | None]:
         """Return a term's id, or ``None`` when the account does not have it; names do not count case (4.3)."""
-        found = yield from self.terms.find(spelling(name))
+        found = yield from self.terms.find(spelling(name), by_name=True)
         return None if found is None else int(found)
 
     def term_id(self, name: str, create: bool = False) -> Conversation[int]:

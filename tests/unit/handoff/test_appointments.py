@@ -218,3 +218,30 @@ def test_whatever_happens_the_ledger_ends_with_what_is_so(story):
 def test_an_older_deletion_does_not_end_what_was_seen_alive_since():
     (alive,) = read(BOOKED, None, ACCOUNT, NOON + 2 * MINUTE)
     assert list(deleted(BOOKED, alive, ACCOUNT, NOON + MINUTE, NOON)) == []
+
+
+def test_another_revision_is_an_edit_only_where_both_reports_name_one():
+    (first,) = read(replace(BOOKED, revision="5"), None, ACCOUNT, NOON)
+    assert list(read(replace(BOOKED, revision="5"), first, ACCOUNT, NOON + MINUTE)) == [first]
+    assert list(read(BOOKED, first, ACCOUNT, NOON + MINUTE)) == [first], "the other report names none"
+    edit, edited = read(replace(BOOKED, revision="6"), first, ACCOUNT, NOON + MINUTE)
+    assert (edit.key, edited.facts["revision"]) == ("uid-1/modified/1", "6")
+
+
+@pytest.mark.parametrize("look", [read, lambda *given: [glimpsed(*given)]])
+def test_an_edit_that_another_report_tells_of_first_is_told_once(look):
+    (first,) = read(replace(BOOKED, revision="5"), None, ACCOUNT, NOON)
+    *before, seen = look(MOVED, first, ACCOUNT, NOON + MINUTE)
+    *then, moved = read(replace(MOVED, revision="6"), seen, ACCOUNT, NOON + 2 * MINUTE)
+    assert [one.key for one in (*before, *then)] == ["uid-1/modified/1"]
+    assert moved.facts["revision"] == "6"
+
+
+def test_when_it_was_booked_is_not_told_again():
+    hour = 60 * MINUTE
+    (first,) = read(BOOKED, None, ACCOUNT, NOON)
+    rounded = replace(BOOKED, booked_at=NOON - hour)
+    assert list(read(rounded, first, ACCOUNT, NOON + MINUTE)) == [first]
+    assert glimpsed(rounded, first, ACCOUNT, NOON + MINUTE) == first
+    (alive,) = read(rounded, replace(first, cancelled=True), ACCOUNT, NOON + MINUTE)
+    assert alive.anchors == first.anchors
