@@ -76,9 +76,7 @@ def _document(said: str, form: str) -> tuple[str, str]:
 
 
 @asynccontextmanager
-async def parrot(
-    behind: str, answer: Answer, known: str, lets: float = math.inf
-) -> AsyncIterator[tuple[Parrot, str]]:
+async def parrot(behind: str, answer: Answer, known: str, lets: float = math.inf) -> AsyncIterator[tuple[Parrot, str]]:
     """Serve a parrot; give it and its address."""
     bird = Parrot(behind, answer, known, lets)
     async with serving(bird) as server:

@@ -13,8 +13,8 @@ from handoff.audience import Audience
 from handoff.reasons import WORDS, in_words
 
 PLACES = {
-    "close": 3, "postpone": 3, "put_off": 3, "Ended": 1, "End": 1, "Judged": 4, "Judgement": 1, "Listed": 3, "Outcome": 2,
-    "UnusableAddress": 0,
+    "close": 3, "postpone": 3, "put_off": 3, "Ended": 1, "End": 1, "Judged": 4, "Judgement": 1, "Listed": 3,
+    "Outcome": 2, "UnusableAddress": 0,
 }  # fmt: skip
 """Where in a call's arguments a reason stands."""
 NAMES = {"reason", "unusable", "dropped"}
