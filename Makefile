@@ -6,6 +6,8 @@ BOOT   := .run/bootstrap
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.synced
 
+JOBS   ?= 3
+
 export PORT SANDBOX_PORT SMTP_PORT HANDOFFS_RUN
 
 .DEFAULT_GOAL := help
@@ -17,14 +19,17 @@ help: ## Show this list
 	@echo "  Variables: ONCE=1 (run: exit after the table), SCENARIO=file.yaml (run: another world),"
 	@echo "             PORT=8080 SANDBOX_PORT=8091 SMTP_PORT=8025 (run), HANDOFFS_RUN=folder (run: its files),"
 	@echo "             STORIES=200 SEED=1 AIRFLOW=50 (chaos: how many, from which seed, one in so many in a real Airflow),"
-	@echo "             ONLY=name (bench: one figure; chaos-mutants: those so called), PYTHON=python3.12 (which Python makes the environment)"
+	@echo "             ONLY=name (bench: one figure; chaos-mutants: those so called), PYTHON=python3.12 (which Python makes the environment),"
+	@echo "             JOBS=3 (test: how many processes share the tests)"
 
 run: venv ## Run everything on this machine and watch the main job; Ctrl-C ends it
 	@exec $(BIN)/python -m launch --end-with-parent $(if $(filter-out 0 no,$(ONCE)),--once) $(if $(SCENARIO),--scenario "$(SCENARIO)")
 
+# Most tests wait more than they work; those with an Airflow of their own have the machine for themselves.
 test: venv ## Run all tests
 	@sh tests/support/install_tools.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/unit tests/integration
+	@$(BIN)/python -m pytest tests/e2e tests/chaos
 
 lint: venv ## Check style, types, and who imports whom
 	@$(BIN)/ruff check .

@@ -208,8 +208,10 @@ class Author:
         dice = self._dice
         again: Again = dice.choice(("", "", "", "never", "in 30 days"))
         then: Then = dice.choice(("hold", "hold", "send", "skip"))
-        # In a lane that several rules share, one would keep the others' effects waiting.
-        barred = "" if rule.group else dice.choice(BARS)
+        barred = dice.choice(BARS)
+        # In a lane that several rules share, one would keep the others' effects waiting; a window needs a message.
+        if rule.group or (barred == "closed" and "mail" not in rule.steps):
+            barred = ""
         return replace(rule, again=again, then=then, barred=barred)
 
     def _commands(self, story: Story) -> tuple[Blow, ...]:

@@ -20,8 +20,7 @@ SHORTENED: dict[str, float | timedelta] = {
     # A worker claims a batch 1.5 s ahead: there is time to write the first verdicts before the moment.
     "handoff.delivery.moment.PREPARING": timedelta(seconds=1.2),
     "handoff.delivery.moment.AHEAD": timedelta(seconds=0.3),
-    # Lists of a story are short; they shall be judged in several parts all the same.
-    "handoff.delivery.judging_run.FIRST_WRITTEN": 3,
+    # A long list is judged in many parts, so that something can happen between two of them.
     "handoff.delivery.judging_run.WRITTEN_AT_ONCE": 4,
     "handoff.delivery.gate.REFRESH_SECONDS": 0.3,
     "handoff.delivery.lane_run.TAKEN_SECONDS": 0.2,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,7 +15,9 @@ from hooks.source_rules import rules_of
 
 log = logging.getLogger(__name__)
 REST_SECONDS = 0.1
-"""Between two rounds: pushes that arrive meanwhile share one, and the reading of the rules."""
+"""Between two rounds: pushes that arrive meanwhile share one."""
+RULES_SECONDS = 1.0
+"""How long the rules are not read again: in a flood, reading their files would take a good part of this process."""
 
 
 class Recorder:
@@ -27,6 +30,7 @@ class Recorder:
         self._ledger = ledger
         self._task: asyncio.Task[None] | None = None
         self._more = False
+        self._rules: dict[tuple[str, str], tuple[float, Sequence[Rule]]] = {}
 
     def wake(self) -> None:
         """Let what waits be recorded; what fails is left to the sweep."""
@@ -38,12 +42,16 @@ class Recorder:
         while self._more:
             self._more = False
             try:
-                await take_in(await self._ledger(), _rules_of)
+                await take_in(await self._ledger(), self._rules_of)
             except Exception as error:
                 log.error("accepted pushes cannot be recorded now, the sweep will: %s", type(error).__name__)
             await asyncio.sleep(REST_SECONDS)
 
-
-async def _rules_of(source: str, account: str) -> Sequence[Rule]:
-    # Files are read: not in the loop that serves requests.
-    return await asyncio.to_thread(rules_of, source, account)
+    async def _rules_of(self, source: str, account: str) -> Sequence[Rule]:
+        read_at, rules = self._rules.get((source, account), (-RULES_SECONDS, ()))
+        if time.monotonic() - read_at >= RULES_SECONDS:
+            read_at = time.monotonic()
+            # Files are read: not in the loop that serves requests.
+            rules = await asyncio.to_thread(rules_of, source, account)
+            self._rules[source, account] = read_at, rules
+        return rules
