@@ -26,7 +26,9 @@ def test_names_are_left_out_as_words_of_their_own() -> None:
     assert ANNA.left_out_of("Annalena, anna; %22Anna%22 and Johanna") == "Annalena, …; %22…%22 and Johanna"
 
 
-@given(st.text(min_size=1, max_size=20).filter(str.strip))
+@given(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1, max_size=20).filter(str.strip)
+)
 def test_any_text_is_found_in_a_link(text: str) -> None:
     contact = Contact("x@example.org", last_name=text)
     assert contact.left_out_of(f"/{quote(text, safe='')}/") == "/…/"
