@@ -195,6 +195,13 @@ STORIES: dict[str, Story] = {
     ),  # fmt: skip
     "only once": _two_dates(_people(6), _rule(["kt", "mail"], again="never")),
     "only once in 30 days": _two_dates(_people(6), _rule(["kt"], again="in 30 days"), apart=0.0),
+    "only once, judged by two workers": Story(
+        seed=0, rules=(_rule(["kt"], again="never"),), sweep=False, dates=(
+            Date("d0", "A", (LATER,), _people(6)),
+            # Heard of when one worker has the other date in hand already, so that the other one takes it.
+            Date("d1", "A", (CANCELLED_FAR[0], Plan(LATER.end - 1.375, LATER.start, LATER.end)), _people(6)),
+        ),
+    ),  # fmt: skip
     "quota": _story([LATER], _people(20), _rule(["ac"]), quota=30, workers=1),
     "frozen": _story(
         [AT_END], _people(4), _rule(["kt", "mail"], barred="frozen"), _rule(["ac"], id="r1"),

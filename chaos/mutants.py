@@ -292,7 +292,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "re-entry looked up beside another batch of the rule", "ledger/reentry.py",
-        "pg_advisory_xact_lock(hashtext('handoff-again/' || batch.rule_id))", "1", "only once in 30 days",
+        "pg_advisory_xact_lock(hashtext('handoff-again/' || batch.rule_id))", "1",
+        "only once, judged by two workers",
     ),
     _one(
         "late ones are held although they are to be left out", "permission.py",
