@@ -103,6 +103,18 @@ async def test_each_purpose_keeps_what_the_others_leave_to_it(ledger: AsyncEngin
     assert await used(ledger) == {"writes": 70, "polling": 20, "reserve": 10}
 
 
+async def test_a_reserved_request_is_used_once_also_by_a_task_that_is_started_meanwhile(ledger: AsyncEngine) -> None:
+    """As when an effect finds the names of tags not read yet, and lets a task read them for all."""
+    limiter, left = Limiter(ledger, "account", None, Quota(20)), 0
+    with pytest.raises(QuotaUsedUp):
+        while left <= 20:
+            await limiter.reserve()
+            for call in (asyncio.create_task(limiter()), limiter()):
+                await call
+                left += 1
+    assert 17 <= left <= 20
+
+
 async def test_what_was_begun_is_finished_from_the_reserve(ledger: AsyncEngine) -> None:
     limiter = Limiter(ledger, "account", None, Quota(20))
     assert await calls(limiter, 18) == 18

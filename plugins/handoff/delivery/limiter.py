@@ -85,7 +85,8 @@ class Limiter:
         self._waiting = 0
         self._last = -math.inf
         self._refill, self._door = asyncio.Lock(), asyncio.Lock()
-        self._held: ContextVar[float | None] = ContextVar("held_slot", default=None)
+        # A list, which the tasks that this task starts share: their contexts are copies, and a slot is used once.
+        self._held: ContextVar[list[float]] = ContextVar("held_slot")
         self._day, self._counted = quotas.today(), Counter[Purpose]()
         self._used_up: set[Purpose] = set()
 
@@ -94,7 +95,7 @@ class Limiter:
 
         :raises QuotaUsedUp: the day's requests for writing are used up.
         """
-        self._held.set(await self._wait(WRITING, begins=self._interval > SLOW_INTERVAL_SECONDS))
+        self._held.set([await self._wait(WRITING, begins=self._interval > SLOW_INTERVAL_SECONDS)])
 
     def check(self) -> None:
         """Ask whether anything more may be written today, as far as is known without asking the ledger.
@@ -110,11 +111,10 @@ class Limiter:
         :raises QuotaUsedUp: the day's requests for what it is for (see :mod:`handoff.delivery.purpose`) are used up.
         :raises LeaseLost: it belongs to an effect that another worker may carry out by now.
         """
-        held = self._held.get()
-        self._held.set(None)
-        if held is None:
+        held = self._held.get([])
+        if not held:
             await self._wait(purposes_now())
-        elif self._interval > SLOW_INTERVAL_SECONDS and not self._in_time(held):
+        elif not self._in_time(held.pop()) and self._interval > SLOW_INTERVAL_SECONDS:
             # Many whose announcements waited for the ledger would leave together.
             await self._turn()
         standing.check()
