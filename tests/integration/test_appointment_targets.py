@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,21 +19,13 @@ from hooks.quentn_target import QuentnTarget
 from sandbox.credentials import ACTIVECAMPAIGN_TOKEN, KLICKTIPP_PASSWORD, KLICKTIPP_USERNAME
 from sandbox.effects import Effect
 from tests.support.delivery import desk_of, judge_due, work
-from tests.support.etermin_world import EVA, ETermin, etermin_world, rule
+from tests.support.etermin_world import EVA, ETermin, rule
 from tests.support.rows import rows
 
 pytestmark = pytest.mark.integration
 BOOKED, DELETED = {"minutes": 0, "after": "booked"}, {"minutes": 0, "after": "deleted"}
 ENDS = "SELECT state, reason FROM handoff.effects ORDER BY id"
 ANCHORS = "SELECT anchors ->> 'start', anchors ->> 'end' FROM handoff.occasions WHERE key = 'a1'"
-
-
-@pytest.fixture
-async def etermin(
-    ledger: AsyncEngine, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ETermin]:
-    async with etermin_world(ledger, ledger_url, tmp_path, monkeypatch) as world:
-        yield world
 
 
 async def no_wait() -> None:

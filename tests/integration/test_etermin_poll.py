@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.errors import WrongCredentials
 from hooks.quentn_target import QuentnTarget
 from tests.support.delivery import desk_of, judge_due, states, work
-from tests.support.etermin_world import BATCHES, OCCASIONS, ETermin, etermin_world, rule
+from tests.support.etermin_world import BATCHES, OCCASIONS, ETermin, rule
 from tests.support.rows import rows
 
 pytestmark = pytest.mark.integration
 ANCHORS = "SELECT key, anchors ->> 'start' FROM handoff.occasions WHERE key = 'a1'"
 VERDICTS = "SELECT included, reason FROM handoff.verdicts ORDER BY id"
-
-
-@pytest.fixture
-async def etermin(
-    ledger: AsyncEngine, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ETermin]:
-    async with etermin_world(ledger, ledger_url, tmp_path, monkeypatch) as world:
-        yield world
 
 
 async def judged(etermin: ETermin, *given: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from tests.support.chaos import tags
 from tests.support.crm import Crm, a_crm
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
-from tests.support.etermin_world import BATCHES, ETermin, etermin_world, rule
+from tests.support.etermin_world import BATCHES, ETermin, rule
 from tests.support.rows import change, rows
 from tests.support.targets import MemoryTarget
 
@@ -42,14 +42,6 @@ WON: dict[str, Any] = {
     "steps": [{"step": "klicktipp.tag", "tag": "Kunde"}],
 }  # fmt: skip
 NOW = datetime.now(UTC)
-
-
-@pytest.fixture
-async def etermin(
-    ledger: AsyncEngine, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ETermin]:
-    async with etermin_world(ledger, ledger_url, tmp_path, monkeypatch) as world:
-        yield world
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ from hooks.quentn_target import QuentnTarget
 from tests.integration.test_consents import CONSENT, LOG, REASONS, judged, say
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import a_rule
-from tests.support.etermin_world import EVA, ETermin, etermin_world, rule
+from tests.support.etermin_world import EVA, ETermin, rule
 from tests.support.opt_ins import WORDING, ends
 from tests.support.rows import rows
 from tests.support.targets import MemoryTarget
@@ -55,14 +54,6 @@ KEEPING: tuple[dict[str, Any], ...] = (
     {"step": "activecampaign.untag", "tag": "T"},
     {"step": "klicktipp.untag", "tag": "T"},
 )
-
-
-@pytest.fixture
-async def etermin(
-    ledger: AsyncEngine, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ETermin]:
-    async with etermin_world(ledger, ledger_url, tmp_path, monkeypatch) as world:
-        yield world
 
 
 @pytest.fixture
