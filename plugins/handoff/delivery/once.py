@@ -36,6 +36,9 @@ class Once(Generic[Key, Value]):
         if making is None:
             making = self._making[key] = asyncio.create_task(make())
             making.add_done_callback(partial(self._keep_if_made, key))
+        elif making.done() and _succeeded(making):
+            # What every effect asks for several times.
+            return making.result()
         # Whoever asks may be cut off; others wait for the same.
         return await asyncio.shield(making)
 
