@@ -10,10 +10,11 @@ from handoff.delivery.garbage import SELDOM, seldom_collected
 
 
 def test_it_looks_seldom_only_within() -> None:
-    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    gc.unfreeze()
+    before, there = gc.get_threshold(), [[number] for number in range(10_000)]
     with seldom_collected():
         assert gc.get_threshold() == SELDOM
-        assert gc.get_freeze_count() > frozen + 10_000
+        assert gc.get_freeze_count() > len(there)
     assert gc.get_threshold() == before
     assert gc.get_freeze_count() == 0
 
