@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -31,6 +32,10 @@ _HINTS = {
 }
 
 
+MOST_KEPT = 256
+"""Rules that a process remembers by their text: who serves or polls asks for them again and again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleFile:
     """A valid rule and the file (with its text) that it comes from."""
@@ -53,7 +58,11 @@ def load(path: Path) -> RuleFile:
 
     :raises RuleFileError: when it cannot be read, does not parse or is no valid rule.
     """
-    text = _read(path)
+    return _understood(path, _read(path))
+
+
+@lru_cache(MOST_KEPT)
+def _understood(path: Path, text: str) -> RuleFile:
     document = _parse(path, text)
     problems = _repeated_keys(path, document)
     try:

@@ -18,6 +18,7 @@ from handoff.ledger import lanes, rule_versions
 from handoff.ledger.lanes import OpenEffect
 from handoff.planner import record
 from handoff.steps import KlickTippTag, Step
+from handoff.target import Call
 from tests.support.delivery import desk_of, judge_due
 from tests.support.domain import FixedSource, a_rule
 from tests.support.moments import RULE, ended, listed_for, planned
@@ -49,6 +50,10 @@ async def first_effect(ledger: AsyncEngine) -> OpenEffect:
     return lane.effects[0]
 
 
+async def called(desk: Desk, effect: OpenEffect) -> Call:
+    return await desk.call(effect, await desk.batch(effect), {})
+
+
 async def test_the_first_effect_asks_the_ledger_for_nothing_that_was_prepared(ledger: AsyncEngine, desk: Desk) -> None:
     known = ended()
     await planned(ledger, known)
@@ -56,9 +61,9 @@ async def test_the_first_effect_asks_the_ledger_for_nothing_that_was_prepared(le
     assert await judge_due(ledger, RULE, FixedSource(known, listed_for(known, 1))) == ["judged"]
     effect = await first_effect(ledger)
     with statements(ledger) as prepared:
-        call = await desk.call(effect, {})
+        call = await called(desk, effect)
     with statements(ledger) as unprepared:
-        assert await desk_of(ledger, {}).call(effect, {}) == call
+        assert await called(desk_of(ledger, {}), effect) == call
     assert (len(prepared), len(unprepared)) == (0, 2)
 
 
@@ -70,9 +75,9 @@ async def test_an_occasion_that_is_newer_than_what_was_prepared_is_read_again(le
     await record(ledger, [renamed], [RULE])
     assert await judge_due(ledger, RULE, FixedSource(renamed, listed_for(known, 1))) == ["judged"]
     effect = await first_effect(ledger)
-    assert (await desk.call(effect, {})).occasion.title == "Another title"
+    assert (await called(desk, effect)).occasion.title == "Another title"
     with statements(ledger) as said:
-        await desk.call(effect, {})
+        await called(desk, effect)
     assert said == []
 
 
@@ -85,7 +90,7 @@ async def test_a_rule_that_was_changed_since_it_was_prepared_is_read_again(ledge
         version = await rule_versions.pin(connection, other)
     await change(ledger, "UPDATE handoff.batches SET rule_version = :version", version=version)
     assert await judge_due(ledger, other, FixedSource(known, listed_for(known, 1))) == ["judged"]
-    step = (await desk.call(await first_effect(ledger), {})).step
+    step = (await called(desk, await first_effect(ledger))).step
     assert isinstance(step, KlickTippTag)
     assert step.tag == "anders"
 

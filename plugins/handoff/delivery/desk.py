@@ -100,12 +100,13 @@ class Desk:
             read = await self._read(effect.batch_id)
         return read.planned
 
-    async def look_again(self, effect: OpenEffect) -> None:
-        """Read what became of an effect's occasion since its lane was claimed."""
+    async def look_again(self, effect: OpenEffect) -> Planned:
+        """Read what became of an effect's occasion since its lane was claimed, and do as :meth:`batch`."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(BATCH, {"id": effect.batch_id})).mappings().one()
         effect.cancelled, effect.occasion_version = row["cancelled"], row["version"]
         effect.newer_round = row["newer_round"]
+        return await self.batch(effect)
 
     async def _read(self, batch_id: int) -> _Read:
         return await self._batches.of(batch_id, lambda: self._load(batch_id))
@@ -135,12 +136,13 @@ class Desk:
             with contextlib.suppress(TargetError):
                 await (await self.target(account, step.step)).prepare(step)
 
-    async def call(self, effect: OpenEffect, known: dict[str, Any]) -> Call:
+    async def call(self, effect: OpenEffect, planned: Planned, known: dict[str, Any]) -> Call:
         """Return the call that carries out an effect.
 
+        :param planned: see :meth:`batch`. :param known: see :class:`handoff.target.Call`.
         :raises TemplateError: when a small template of the step cannot be rendered.
         """
-        rule, occasion, _, number = await self.batch(effect)
+        rule, occasion, _, number = planned
         facts = RuleFacts(rule.id, rule.title, rule.language, rule.purpose, rule.legal_basis or "")
         more = await self._more(effect, rule, occasion)
         variables = variables_of(effect.contact, occasion, facts) | more

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from handoff.delivery.consents import Consents
-from handoff.delivery.desk import Desk
+from handoff.delivery.desk import Desk, Planned
 from handoff.delivery.discretion import discreet
 from handoff.delivery.gate import Gate, Hold
 from handoff.delivery.policy import MOST_ATTEMPTS, Account, Then, reading_backoff, treatment
@@ -20,6 +20,7 @@ from handoff.ledger.journal import Journal, Outcome, Release
 from handoff.ledger.lanes import ClaimedLane, OpenEffect
 from handoff.ledger.survey_distance import ASKED_RECENTLY
 from handoff.permission import End, Wait, permit
+from handoff.rule import Rule
 from handoff.target import Call, Promise, Proof, Target
 from handoff.timing import recipient_zone
 
@@ -122,11 +123,12 @@ class LaneRun:
     async def _carry_out(self, effect: OpenEffect, known: dict[str, Any]) -> Proof:
         self._announced, target = False, None
         try:
-            await self._compare(effect)
+            planned = await self._desk.batch(effect)
+            _compare(planned.rule, effect)
             target = await self._desk.target(effect.account, effect.step)
-            call = await self._desk.call(effect, known)
+            call = await self._desk.call(effect, planned, known)
             proof = await self._settled(effect, target, call) if effect.state != "planned" else None
-            return proof if proof is not None else await self._sent(effect, target, call)
+            return proof if proof is not None else await self._sent(effect, planned, target, call)
         except TargetError as error:
             self._failed(effect, target, error)
         except (Ended, Parked, LeaseLost, TemplateError, *LEDGER_TROUBLE):
@@ -136,15 +138,6 @@ class LaneRun:
             if not self._announced and effect.state == "planned":
                 raise Ended("refused", f"nothing was sent: {words}") from error
             self._failed(effect, target, UnknownOutcome(effect.account, effect.step, words))
-
-    async def _compare(self, effect: OpenEffect) -> None:
-        """Hold an effect that is not what its rule says there: carrying out another step would be worse."""
-        rule = (await self._desk.batch(effect)).rule
-        step = rule.steps[effect.step_no] if effect.step_no < len(rule.steps) else None
-        if step is None or (step.step, step.conn_id) != (effect.step, effect.account):
-            there = f"{step.step} at {step.conn_id}" if step else "missing"
-            words = f"step {effect.step_no + 1} was planned as {effect.step} at {effect.account}"
-            raise Ended("held", f"{words}, but in the rule {rule.id} it is {there}")
 
     async def _settled(self, effect: OpenEffect, target: Target, call: Call) -> Proof | None:
         """Read whether an earlier attempt had its effect: the proof, or ``None`` when it is to be sent."""
@@ -164,17 +157,17 @@ class LaneRun:
             return None
         return {**proof, "settled_by": "reading"}
 
-    async def _sent(self, effect: OpenEffect, target: Target, call: Call) -> Proof:
-        await self._judge_again(effect)
-        use, asked_at = await self._ground(effect, call), time.monotonic()
+    async def _sent(self, effect: OpenEffect, planned: Planned, target: Target, call: Call) -> Proof:
+        _judge_again(effect, planned)
+        use, asked_at = await self._ground(effect, planned.rule, call), time.monotonic()
         if await self._desk.asked_recently(effect, call):
             raise Ended("skipped", ASKED_RECENTLY)
         async with target.slot():
             await self._turn(effect, target, call)
             if time.monotonic() - asked_at > SHORT_SECONDS:
-                await self._desk.look_again(effect)
-                await self._judge_again(effect)
-                use = await self._ground(effect, call)
+                planned = await self._desk.look_again(effect)
+                _judge_again(effect, planned)
+                use = await self._ground(effect, planned.rule, call)
             if not await self._journal.intend(effect.id, use) or not self._fresh():
                 raise LeaseLost
             effect.attempts += 1
@@ -192,26 +185,8 @@ class LaneRun:
         # The slot and the turn may have been long in coming.
         await self._ask_gate(effect)
 
-    async def _judge_again(self, effect: OpenEffect) -> None:
-        """Look, as the ledger stands, whether it may still go out now: it may have waited long since it was judged."""
-        rule, occasion, due_now, _ = await self._desk.batch(effect)
-        if effect.cancelled:
-            raise Ended("skipped", "occasion_cancelled")
-        now, moved = datetime.now(UTC), due_now is not None and due_now != effect.due_at
-        if moved and effect.newer_round:
-            raise Ended("skipped", "occasion_moved")
-        if moved and due_now is not None and due_now > now:
-            raise Ended("held", "occasion_moved: judged for an earlier date, and not due yet by the new one")
-        zone = recipient_zone(effect.contact.timezone, occasion.timezone)
-        answer = permit(rule, effect.step_no, zone, effect.due_at, now, late_allowed=effect.late_allowed)
-        if isinstance(answer, Wait):
-            raise Parked(min(max(0.0, (answer.until - now).total_seconds()), LONGEST_WAIT_SECONDS))
-        if isinstance(answer, End):
-            raise Ended(answer.state, answer.reason)
-
-    async def _ground(self, effect: OpenEffect, call: Call) -> Use | None:
+    async def _ground(self, effect: OpenEffect, rule: Rule, call: Call) -> Use | None:
         """Return the legal ground of a survey or marketing message; end the effect when it has none now."""
-        rule = (await self._desk.batch(effect)).rule
         ground = await self._consents.ground(rule, effect)
         refusal = ground.refusal or await self._desk.opt_in_refusal(rule, effect, call)
         if refusal is not None:
@@ -244,3 +219,30 @@ class LaneRun:
             raise Parked(held=ended.reason)
         rest = "skipped" if ended.state in {"refused", "skipped"} else "held"
         self._journal.stop_rest(effect.handoff_id, rest, f"step {effect.step_no + 1} was {ended.state}")
+
+
+def _compare(rule: Rule, effect: OpenEffect) -> None:
+    """Hold an effect that is not what its rule says there: carrying out another step would be worse."""
+    step = rule.steps[effect.step_no] if effect.step_no < len(rule.steps) else None
+    if step is None or (step.step, step.conn_id) != (effect.step, effect.account):
+        there = f"{step.step} at {step.conn_id}" if step else "missing"
+        words = f"step {effect.step_no + 1} was planned as {effect.step} at {effect.account}"
+        raise Ended("held", f"{words}, but in the rule {rule.id} it is {there}")
+
+
+def _judge_again(effect: OpenEffect, planned: Planned) -> None:
+    """Decide, as the ledger stands, whether it may still go out now: it may have waited long since it was judged."""
+    if effect.cancelled:
+        raise Ended("skipped", "occasion_cancelled")
+    now, due_now = datetime.now(UTC), planned.due_at
+    moved = due_now is not None and due_now != effect.due_at
+    if moved and effect.newer_round:
+        raise Ended("skipped", "occasion_moved")
+    if moved and due_now is not None and due_now > now:
+        raise Ended("held", "occasion_moved: judged for an earlier date, and not due yet by the new one")
+    zone = recipient_zone(effect.contact.timezone, planned.occasion.timezone)
+    answer = permit(planned.rule, effect.step_no, zone, effect.due_at, now, late_allowed=effect.late_allowed)
+    if isinstance(answer, Wait):
+        raise Parked(min(max(0.0, (answer.until - now).total_seconds()), LONGEST_WAIT_SECONDS))
+    if isinstance(answer, End):
+        raise Ended(answer.state, answer.reason)

@@ -14,7 +14,7 @@ from handoff.rule import Rule
 from hooks.source_rules import rules_of
 
 log = logging.getLogger(__name__)
-REST_SECONDS = 0.1
+REST_SECONDS = 0.3
 """Between two rounds: pushes that arrive meanwhile share one."""
 RULES_SECONDS = 1.0
 """How long the rules are not read again: in a flood, reading their files would take a good part of this process."""

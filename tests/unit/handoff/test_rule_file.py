@@ -36,6 +36,19 @@ def changed(old: str, new: str) -> str:
     return GOOD.replace(old, new)
 
 
+def test_a_file_is_understood_anew_only_when_it_says_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "thanks.yaml"
+    path.write_text(GOOD)
+    first = load(path)
+    assert load(path) is first
+    path.write_text(changed("title: Thanks", "title: Other"))
+    assert load(path).rule.title == "Other"
+    path.write_text(GOOD + "nonsense: 1\n")
+    for _ in range(2):
+        with pytest.raises(RuleFileError):
+            load(path)
+
+
 def test_a_good_file(tmp_path: Path) -> None:
     path = tmp_path / "thanks.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + changed("Da", "Schön, daß du da bist 🎉").encode())
