@@ -122,7 +122,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "not judged again after a long wait for the turn", LANE_RUN,
-        "await self._desk.look_again(effect)\n                await self._judge_again(effect)\n", "pass\n",
+        "planned = await self._desk.look_again(effect)\n                _judge_again(effect, planned)\n", "pass\n",
         "late on the way",
     ),
     _one(
