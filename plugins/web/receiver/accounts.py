@@ -51,7 +51,10 @@ class Accounts:
         self._guesses = asyncio.Semaphore(GUESSES_AT_ONCE)
 
     async def of(self, conn_id: str) -> Known | None:
-        """Return an account, ``None`` when no such connection is there or its type has no adapter."""
+        """Return an account, ``None`` when no such connection is there or its type has no adapter.
+
+        Also ``None`` when nobody could look, because too many names are looked up: see :attr:`crowded`.
+        """
         now = time.monotonic()
         if (found := self._known.get(conn_id)) is not None:
             read_at, known = found
@@ -62,9 +65,14 @@ class Accounts:
             return known
         if (looked := self._unknown.get(conn_id)) is not None and now < looked + KNOWN_SECONDS:
             return None
-        if conn_id not in self._lookups and len(self._lookups) >= MOST_GUESSES:
+        if conn_id not in self._lookups and self.crowded:
             return None
         return await asyncio.shield(self._lookup(conn_id))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many names are looked up that no other is: of one that was not accepted nobody knows, then."""
+        return len(self._lookups) >= MOST_GUESSES
 
     def _lookup(self, conn_id: str) -> asyncio.Task[Known | None]:
         """Return the one look-up of a name; who waits for it may go away."""

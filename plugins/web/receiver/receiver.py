@@ -87,6 +87,9 @@ class Receiver:
         """
         keyring = self._nobody if known is None else known.keyring
         by = keyring.proven(proof, body)
+        if (known is None or by is None) and self._accounts.crowded:
+            # Of all: who is refused otherwise then is known here.
+            raise Refusal("unavailable", retry_after=RETRY_SECONDS)
         if known is None or by is None:
             raise Refusal("unauthenticated" if keyring.usable else "no_secret")
         return known, proof.signature.id if by == "signature" and proof.signature else b""
