@@ -302,7 +302,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "too late to be sent",
     ),
     _one(
-        "day quota not asked", "delivery/limiter.py", "if self._quota:\n                await self._count",
+        "day quota not asked", "delivery/limiter.py", "if self._quota and not counted:\n                await self._count",
         "if False:\n                await self._count", "quota",
     ),
     _one("rate limit ignored", "delivery/limiter.py", "while self._interval:", "while False:", "rate"),

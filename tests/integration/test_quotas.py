@@ -121,6 +121,22 @@ async def test_a_reserved_request_is_used_once_also_by_a_task_that_is_started_me
     assert 17 <= left <= 20
 
 
+async def test_what_was_reserved_for_a_call_that_never_left_is_used_by_the_next(ledger: AsyncEngine) -> None:
+    limiter = Limiter(ledger, "account", 1000, Quota(20))
+
+    async def effects() -> None:
+        for _ in range(50):
+            await limiter.reserve()
+        await limiter()
+
+    await asyncio.create_task(effects())
+    assert await used(ledger) == {"writes": 1}
+    await limiter.reserve()
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=1)):
+        await limiter.reserve()
+    assert await used(ledger) == {"writes": 3}, "yesterday's request is gone"
+
+
 async def test_what_was_begun_is_finished_from_the_reserve(ledger: AsyncEngine) -> None:
     limiter = Limiter(ledger, "account", None, Quota(20))
     assert await calls(limiter, 18) == 18

@@ -101,15 +101,17 @@ async def test_after_the_announcement_it_is_held_where_nothing_can_be_read(ledge
     assert len(target.effects) == 39
 
 
-async def test_what_cannot_be_read_because_of_it_stays_in_doubt(ledger: AsyncEngine) -> None:
+async def test_what_cannot_be_read_because_of_it_is_held(ledger: AsyncEngine) -> None:
     target = Stumbling("reading", after=stumble)
     await judged(ledger)
     for _ in range(2):
         await change(ledger, "UPDATE handoff.lanes SET ready_at = now() WHERE ready_at IS NOT NULL")
         await work(ledger, RULE, desk_of(ledger, {"klicktipp_default": target}), horizon=0.0)
     [first, second] = await rows(ledger, PERSON, email=POISON)
-    assert (first[1], second[1]) == ("unknown", "planned")
-    assert await states(ledger) == {"confirmed": 38, "unknown": 1, "planned": 1}
+    assert (first[1], second[1]) == ("held", "planned")
+    assert "KeyError" in first[2]
+    assert "person3" not in first[2]
+    assert await states(ledger) == {"confirmed": 38, "held": 1, "planned": 1}
     assert len(target.effects) == 39
 
 

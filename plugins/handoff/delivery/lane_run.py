@@ -137,6 +137,9 @@ class LaneRun:
             words = told(error, effect)
             if not self._announced and effect.state == "planned":
                 raise Ended("refused", f"nothing was sent: {words}") from error
+            if not self._announced:
+                # Read once more it would meet the same mistake, for ever.
+                raise Ended("held", f"outcome unknown, and it cannot be read back: {words}") from error
             self._failed(effect, target, UnknownOutcome(effect.account, effect.step, words))
 
     async def _settled(self, effect: OpenEffect, target: Target, call: Call) -> Proof | None:

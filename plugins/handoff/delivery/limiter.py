@@ -93,9 +93,13 @@ class Limiter:
     async def reserve(self) -> None:
         """Wait for a slot for this task's next call, before anything is announced in the ledger.
 
+        A request of today that was reserved for a call that never left, because of a freeze for instance, is kept.
+
         :raises QuotaUsedUp: the day's requests for writing are used up.
         """
-        self._held.set([await self._wait(WRITING, begins=self._interval > SLOW_INTERVAL_SECONDS)])
+        counted = bool(self._held.get([])) and self._day == quotas.today()
+        begins = self._interval > SLOW_INTERVAL_SECONDS
+        self._held.set([await self._wait(WRITING, begins=begins, counted=counted)])
 
     def check(self) -> None:
         """Ask whether anything more may be written today, as far as is known without asking the ledger.
@@ -119,13 +123,13 @@ class Limiter:
             await self._turn()
         standing.check()
 
-    async def _wait(self, purposes: Purposes, *, begins: bool = False) -> float:
+    async def _wait(self, purposes: Purposes, *, begins: bool = False, counted: bool = False) -> float:
         """Wait for a slot and a request of the day, as far as they are limited; return the slot's moment."""
         if not self._interval and not self._quota:
             return time.monotonic()
         self._waiting += 1
         try:
-            if self._quota:
+            if self._quota and not counted:
                 await self._count(purposes, self._quota)
             # Whoever has begun does not queue at the door, and is done before many others begin.
             async with self._door if begins else nullcontext():
