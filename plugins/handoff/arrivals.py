@@ -34,22 +34,23 @@ MOST_AT_ONCE = 64
 async def take_in(engine: AsyncEngine, rules_of: RulesOf) -> Planned:
     """Record the deliveries that wait, in their order; safe to run anywhere at any time.
 
-    Those that tell of what nobody has heard of share a transaction; each other one has its own, and all of a group
-    that cannot be recorded. One that cannot be recorded alone is noted with its kind of error, and waits for
+    Those that tell of what nobody has heard of share a transaction, each other one has its own, and a group that cannot
+    be recorded is halved. One that cannot be recorded alone is noted with its kind of error, and waits for
     :func:`deliveries.again`.
 
     :raises OperationalError: the ledger cannot be reached now; what waits goes on waiting.
     """
-    planned, known, alone = Planned(), dict[tuple[str, str], Sequence[Rule]](), 0
+    planned, known, most = Planned(), dict[tuple[str, str], Sequence[Rule]](), MOST_AT_ONCE
 
     async def rules(source: str, account: str) -> Sequence[Rule]:
         if (source, account) not in known:
             known[source, account] = await rules_of(source, account)
         return known[source, account]
 
-    while (step := await _next(engine, rules, 1 if alone else MOST_AT_ONCE)).found:
+    while (step := await _next(engine, rules, most)).found:
         planned = Planned(*map(sum, zip(astuple(planned), astuple(step.planned), strict=True)))
-        alone = step.found if step.failed and step.found > 1 else max(0, alone - 1)
+        # As many as went well together: of more, all but these would be locked and read in vain.
+        most = max(1, step.found // 2) if step.failed else min(MOST_AT_ONCE, 2 * step.found)
     return planned
 
 

@@ -22,6 +22,7 @@ from handoff.errors import TargetError
 from handoff.ledger import opt_ins, registrations, rule_versions, survey_distance
 from handoff.ledger.answers import answers_of
 from handoff.ledger.batches import NEWER_ROUND
+from handoff.ledger.connect import single_statements
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.quotas import Quota
@@ -102,7 +103,7 @@ class Desk:
 
     async def look_again(self, effect: OpenEffect) -> Planned:
         """Read what became of an effect's occasion since its lane was claimed, and do as :meth:`batch`."""
-        async with self._engine.connect() as connection:
+        async with single_statements(self._engine) as connection:
             row = (await connection.execute(BATCH, {"id": effect.batch_id})).mappings().one()
         effect.cancelled, effect.occasion_version = row["cancelled"], row["version"]
         effect.newer_round = row["newer_round"]

@@ -46,8 +46,8 @@ LOCK = text("""
 """)
 WRITE = text("""
     WITH entry AS (
-        SELECT entry.*, EXISTS (SELECT FROM handoff.verdicts
-            WHERE batch_id = :batch_id AND contact_id = entry.contact_id AND verdicts.included) AS included_before
+        SELECT entry.*, EXISTS (SELECT FROM handoff.handoffs
+            WHERE batch_id = :batch_id AND contact_id = entry.contact_id) AS included_before
         FROM jsonb_to_recordset(CAST(:entries AS jsonb)) AS entry (
             ref text, contact_id bigint, position bigint, included boolean, reason text, lane text, facts jsonb)
     ), verdict AS (
