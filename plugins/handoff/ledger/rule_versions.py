@@ -30,12 +30,12 @@ GROUPS = text("SELECT DISTINCT spec ->> 'order_group' FROM handoff.rule_versions
 
 async def pin(connection: AsyncConnection, rule: Rule) -> int:
     """Store the rule as it is now, once per content, and return its version."""
-    parameters = {"rule_id": rule.id, "hash": rule.spec_hash, "spec": rule.model_dump_json()}
+    parameters = {"rule_id": rule.id, "hash": rule.spec_hash}
     # Nearly always it is there: then nobody waits for anybody else who plans with this rule.
     if (version := (await connection.execute(FIND, parameters)).scalar_one_or_none()) is not None:
         return int(version)
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:rule_id))"), {"rule_id": rule.id})
-    return int((await connection.execute(PIN, parameters)).scalar_one())
+    return int((await connection.execute(PIN, parameters | {"spec": rule.model_dump_json()})).scalar_one())
 
 
 async def order_groups(connection: AsyncConnection, rule: Rule) -> list[str]:

@@ -14,7 +14,8 @@ from handoff.ledger.deliveries import NewDelivery, store
 from web.receiver.refusal import Refusal
 
 log = logging.getLogger(__name__)
-GATHER_SECONDS = 0.003
+GATHER_SECONDS = 0.008
+"""At a hundred a second two share a commit then; a sender does not notice it."""
 LARGEST_GROUP = 128
 MOST_WAITING = 2000
 """More than this many would be answered after their senders gave up."""
