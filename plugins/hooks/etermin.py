@@ -158,6 +158,10 @@ class ETerminClient(VendorClient[ETerminAccount]):
         """Return an appointment as it is now, or ``None``, and when the reading began (UTC)."""
         return await self.carry(self.account.calls.appointment(key))
 
+    async def calendars(self) -> tuple[Named, ...]:
+        """Return the calendars."""
+        return await self.carry(self.account.calls.calendars())
+
     async def contacts(self, email: str) -> tuple[CustomerRecord, ...]:
         """Return the contacts with an address."""
         return await self.carry(self.account.calls.contacts(email))

@@ -16,7 +16,7 @@ from handoff.ledger.occasions import by_keys
 from handoff.occasion import Occasion
 from handoff.registration import Registration, Roster
 from handoff.rule import Rule
-from handoff.source import Listing
+from handoff.source import Listing, ListsTold
 from hooks.etermin import ETerminClient
 from hooks.etermin_newsletter import Boxes
 from hooks.etermin_poll import deletions
@@ -31,6 +31,9 @@ AHEAD = timedelta(days=730)
 """So far ahead appointments are listed."""
 DELETED_BACK = timedelta(days=2)
 """So far back the sweep looks for deletions; older ones are not lost, for what they deleted is not listed."""
+
+EVER = datetime.fromtimestamp(0, UTC)
+"""The list of an appointment is the one who booked it: nobody is ever new on it."""
 
 
 async def known_of(connection: AsyncConnection, account: str, keys: list[str]) -> dict[str, Occasion]:
@@ -72,7 +75,7 @@ class ETerminSource:
         told_gone = [one for one in gone.deletions if one.appointment.id not in listed]
         reports = [Report(one, alive.read_at) for one in alive.appointments]
         found = await self._meaning(reports + [Report.of(one, gone.read_at) for one in told_gone])
-        return Listing(tuple(found), complete=not problems)
+        return Listing(tuple(found), complete=not problems, lists=ListsTold(now, EVER))
 
     async def _meaning(self, reports: list[Report]) -> list[Occasion]:
         async with self._engine.connect() as connection:
@@ -104,7 +107,8 @@ class ETerminSource:
     async def roster(self, known: Occasion, since: datetime | None) -> Roster:
         """Return the one who booked; ``since`` does not matter. Of a deleted appointment, who had booked it.
 
-        Among the details are ``notes``, the remarks (Bemerkungen) made at booking; empty where there are none.
+        Among the details are ``notes``, the remarks (Bemerkungen) made at booking, and ``town`` (Ort); empty where
+        there are none.
 
         :raises TargetError: it cannot be read now.
         """
@@ -115,7 +119,7 @@ class ETerminSource:
         entry = Registration(
             found.id, customer.email, booked or min(read_at, *known.anchors.values()), customer.first_name,
             customer.last_name, customer.phone, customer.language,
-            details={"notes": found.notes},
+            details={"notes": found.notes, "town": customer.town},
         )  # fmt: skip
         return Roster(read_at, read_at, (entry,))
 

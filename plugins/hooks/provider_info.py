@@ -191,6 +191,9 @@ CALLEXA: Form = {
             "Field of our own id", "Assumed: given with a recipient and shown again.", default="external_id"
         ),
         "field_delay": text("Field of the delay", "Assumed: days that Callexa waits.", default="delay_days"),
+        "field_delay_most": text(
+            "Field of the longest delay", "Assumed: days after which it does not write.", default="max_delay_days"
+        ),
         "field_rating": text("Field of the rating", "Known from Segment.", default="NPS_rating"),
         "field_comment": text("Field of the comment", "Known from Segment.", default="NPS_comment"),
         "field_date": text("Field of the answer's date", "Known from Segment.", default="NPS_date"),
@@ -216,7 +219,10 @@ INSIGHTLY: Form = {
         "requests_per_day": per_day(
             "Said to be about 1,000 free, 40,000 Plus, 60,000 Professional, 100,000 Enterprise. Polling has half."
         ),
-        "webhook_secrets": webhook_secrets("For a workflow's webhook, as the password of its Basic credentials."),
+        "webhook_secrets": webhook_secrets(
+            "For a workflow's webhook to https://YOUR-AIRFLOW/handoffs/webhooks/ID-OF-THIS-CONNECTION, as the password "
+            "of its Basic credentials."
+        ),
         "webhook_require": webhook_require(),
         "poll_minutes": POLL_MINUTES,
         "settling_seconds": SETTLING,
@@ -280,7 +286,9 @@ ETERMIN: Form = {
         "requests_per_second": rate(5, "Over all workers. eTermin documents no limit; 5 is a careful choice."),
         "requests_per_day": per_day("eTermin documents none. Polling has nine tenths of them."),
         "webhook_secrets": webhook_secrets(
-            "For the Web Push: in its URL, its HTTP header X-Webhook-Secret or its secret key hash."
+            "For the Web Push. In eTermin, under API > API & Web Push (API Schnittstellen > API Web Push), enter "
+            "https://YOUR-AIRFLOW/handoffs/webhooks/ID-OF-THIS-CONNECTION/SECRET, or leave the secret out there and "
+            "enter it as HTTP header X-Webhook-Secret or as secret key hash. handoff webhooks shows the address."
         ),
         "webhook_require": webhook_require(),
         "poll_minutes": {**POLL_MINUTES, "schema": {**POLL_MINUTES["schema"], "default": 5}},

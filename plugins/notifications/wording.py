@@ -30,6 +30,7 @@ KINDS: dict[Language, dict[str, tuple[str, str]]] = {
         "late": ("verspätet", "Laufen Scheduler, Triggerer und Worker? Ansehen mit „handoff pending“."),
         "missed": ("zu spät gehört", "Lief watch_...? Wer noch fehlt: „handoff add-recipient“."),
         "webhook": ("Meldung nicht verarbeitet", "Ansehen mit „handoff webhooks“ und im Protokoll von sweep."),
+        "calendar": ("Kalender gibt es nicht", "In der Regel „calendars“ berichtigen, oder den Kalender in eTermin."),
         "quota": ("Tageskontingent verbraucht", "Es geht am nächsten Tag von selbst weiter; siehe „handoff forecast“."),
     },
     "en": {
@@ -40,6 +41,7 @@ KINDS: dict[Language, dict[str, tuple[str, str]]] = {
         "late": ("late", "Do scheduler, triggerer and workers run? Look with `handoff pending`."),
         "missed": ("heard of too late", "Did watch_... run? Who is missing: `handoff add-recipient`."),
         "webhook": ("push not recorded", "Look with `handoff webhooks`, and at the log of sweep."),
+        "calendar": ("no such calendar", "Correct `calendars` in the rule, or the calendar in eTermin."),
         "quota": ("daily quota used up", "It goes on by itself on the next day; see `handoff forecast`."),
     },
 }

@@ -16,6 +16,7 @@ from handoff.planner import Planned, plan_new_rules, record_one
 from handoff.rule import Rule
 from hooks.accounts import connection_of
 from hooks.etermin import ETerminClient, ETerminHook
+from hooks.etermin_calendars import look_up_calendars
 from hooks.etermin_cursor import FeedCursor
 from hooks.etermin_meaning import meaning
 from hooks.etermin_poll import Polled, poll
@@ -79,5 +80,6 @@ class RecordAppointmentsOperator(BaseAsyncOperator):
             finally:
                 for problem in polled.problems:
                     self.log.error("%s: not everything about an appointment can be read: %s", conn_id, problem)
+            await look_up_calendars(client, engine, rules)
         planned.new += (await plan_new_rules(engine, SOURCE, conn_id, rules)).new
         return polled, planned

@@ -146,6 +146,20 @@ async def test_the_shipped_rule_takes_the_customer_to_quentn(
     assert [one.detail["tag"] for one in done if one.action == "tag"] == ["Termin gebucht"]
 
 
+async def test_the_city_of_a_booking_is_the_town_of_the_entry(etermin: ETermin, ledger: AsyncEngine) -> None:
+    step = {"step": "quentn.contact", "notes": "aus {{ entry.town | default('?') }}"}
+    given = rule("booked", {"minutes": 0, "after": "booked"}, steps=[step])
+    [booked] = etermin.rules(given)
+    await etermin.book(city="Bern")
+    await etermin.poll()
+    assert await judged(etermin, given) == ["judged"]
+    target = QuentnTarget.from_connection("quentn_default", etermin.quentn(), no_wait)
+    await work(ledger, booked, desk_of(ledger, {"quentn_default": target}))
+    await target.close()
+    assert "aus Bern" in str([one.detail for one in etermin.sandbox.effects.since(system="quentn")])
+    assert "Bern" not in str([await rows(ledger, f"SELECT * FROM handoff.{table}") for table in ("occasions", "inbox")])
+
+
 async def no_wait() -> None:
     """Let every request go at once."""
 

@@ -15,10 +15,16 @@ from pydantic.fields import FieldInfo
 from handoff.audience import Audience
 from handoff.cli import COMMANDS, command_of
 from handoff.late import Then
+from handoff.lint import Shown
+from handoff.messages import RENDERED
+from handoff.opt_in_mail import opt_in_variables
 from handoff.rule import Rule
 from handoff.rule_document import Document
 from handoff.rule_kinds import KINDS
 from handoff.steps import AnyStep, Step
+from handoff.survey_mail import survey_variables
+from handoff.template_check import samples
+from handoff.template_dates import FILTERS
 from handoff.timing import Language, When
 from handoff.webinar_rule import WebinarRule
 from handoff.windows import WEEKDAYS, Window
@@ -153,6 +159,40 @@ def test_step(step):
         if name != "step":
             for choice in [value for value in get_args(field.annotation) if isinstance(value, str)]:
                 assert f"`{choice}`" in " ".join(table[name]), f"{step}: {name}: {choice}"
+
+
+def shown_names():
+    """Return what lint lets a rule's templates use, each name with its parts; facts are their source's own."""
+    anchors = sorted({anchor for kind in KINDS.values() for anchor in kind.anchors})
+    names = samples(anchors)[0] | Shown((), answer=True, details=True).given()
+    parts = {name: [part for part in dir(thing) if is_part(thing, part)] for name, thing in names.items()}
+    return parts | {"entry": ["notes", "town"]}
+
+
+def is_part(thing, name):
+    return not name.startswith("_") and not callable(getattr(thing, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"), [("docs/rules.md", "## Templates"), ("include/templates/README.md", "## Names")]
+)
+def test_the_names_of_templates(name, heading):
+    text = section(page(name), heading)
+    moments = " ".join(re.findall(r"^\| .*", text, re.MULTILINE))
+    for shown, parts in shown_names().items():
+        [line] = re.findall(rf"^- `{shown}`(.*(?:\n  .*)*)", text, re.MULTILINE)
+        assert [part for part in parts if f"`{part}`" not in line + moments] == [], shown
+
+
+@pytest.mark.parametrize("name", [*RENDERED, *survey_variables(), *opt_in_variables()])
+def test_the_further_names_of_messages(name):
+    assert f"`{name}`" in section(page("include/templates/README.md"), "## Names")
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_filters_of_templates(name):
+    for text in (page("docs/rules.md"), section(page("include/templates/README.md"), "## Dates")):
+        assert f"`{name}`" in text or f"| {name}" in text
 
 
 @pytest.mark.parametrize("form", CONNECTION_TYPES, ids=lambda form: form["connection-type"])

@@ -1,9 +1,10 @@
-"""``handoff webhooks``: what was pushed here, and what became of it."""
+"""``handoff webhooks``: where other systems push to, what was pushed here, and what became of it."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -12,9 +13,17 @@ from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import as_json, moment, table
 from handoff.ledger import webhook_counts
 from handoff.ledger.webhook_counts import Pushed
+from handoff.links import VARIABLE, public_url
+from handoff.rule_file import project_rules
 
 DAYS = 7
-HEAD = ("ACCOUNT", "ACCEPTED", "REPEATED", "REFUSED", "WAITING", "LAST")
+PUSHING = frozenset({"insightly", "etermin"})
+"""Sources whose accounts can push."""
+ADDRESSES, HEAD = ("ACCOUNT", "ADDRESS"), ("ACCOUNT", "ACCEPTED", "REPEATED", "REFUSED", "WAITING", "LAST")
+PROOF = (
+    "Enter the address in the other system with one of the connection's webhook_secrets: /SECRET at its end, or the "
+    "header X-Webhook-Secret."
+)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +38,29 @@ def _run(arguments: argparse.Namespace) -> int:
         async with engine.connect() as connection:
             return await webhook_counts.read(connection, min(max(arguments.days, 1), 36_500))
 
-    found = with_ledger(arguments, read)
-    print(as_json({"days": arguments.days, "accounts": found}) if arguments.json else as_text(found))
+    found, pushed_to = with_ledger(arguments, read), addresses()
+    if arguments.json:
+        print(as_json({"days": arguments.days, "addresses": pushed_to, "accounts": found}))
+    else:
+        print("\n\n".join(filter(None, [in_words(pushed_to), as_text(found)])))
     return 1 if any(pushed.problems for pushed in found) else 0
+
+
+def addresses() -> dict[str, str]:
+    """Return where each account that a rule names can push to, without a secret.
+
+    Only a path where Airflow's public address is not known here.
+    """
+    accounts = sorted({rule.conn_id for rule in project_rules() if rule.source in PUSHING})
+    return {account: f"{public_url() or ''}/handoffs/webhooks/{quote(account, safe='')}" for account in accounts}
+
+
+def in_words(pushed_to: Mapping[str, str]) -> str:
+    """Return the addresses and what to do with them, for people; empty when there are none."""
+    if not pushed_to:
+        return ""
+    unknown = [] if public_url() else [f"{VARIABLE} is not set here: put Airflow's public address before these."]
+    return "\n".join([table(ADDRESSES, pushed_to.items()), PROOF, *unknown])
 
 
 def as_text(found: Sequence[Pushed]) -> str:
@@ -47,4 +76,4 @@ def _cells(pushed: Pushed) -> Sequence[object]:
     return pushed.account, pushed.accepted, pushed.repeated, refused, waiting, moment(pushed.last_at)
 
 
-WEBHOOKS = Command("webhooks", "Show what other systems pushed here, and what was refused.", _add_options, _run)
+WEBHOOKS = Command("webhooks", "Show where to push, what was pushed here, and what was refused.", _add_options, _run)

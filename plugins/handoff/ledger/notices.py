@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+Kind = Literal["held", "circuit", "credentials", "certificate", "late", "missed", "quota", "webhook", "calendar"]
+"""What a notice is about; each has its words in :mod:`notifications.wording`."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeToTell:
     """A notice that nobody has been told yet.
 
-    :param kind: ``held``, ``circuit``, ``credentials``, ``certificate``, ``late``, ``missed``, ``quota`` or
-        ``webhook``.
     :param words: what happened, where, and what to do; no contact data.
     """
 
     id: int
     cause: str
-    kind: str
+    kind: Kind
     words: str
     count: int
     first_at: datetime
@@ -48,7 +50,7 @@ UNTOLD = text("""
 TOLD = text("UPDATE handoff.notices SET told_at = clock_timestamp() WHERE id = ANY(CAST(:ids AS bigint[]))")
 
 
-async def notice(connection: AsyncConnection, cause: str, kind: str, words: str, count: int = 1) -> None:
+async def notice(connection: AsyncConnection, cause: str, kind: Kind, words: str, count: int = 1) -> None:
     """Note something for the team; what is open already only counts on and is not told again.
 
     :param cause: names what happened to what, e.g. ``circuit/klicktipp_default``.
@@ -56,7 +58,7 @@ async def notice(connection: AsyncConnection, cause: str, kind: str, words: str,
     await connection.execute(RAISE, {"cause": cause, "kind": kind, "words": words, "count": count})
 
 
-async def stands(connection: AsyncConnection, cause: str, kind: str, words: str, count: int) -> None:
+async def stands(connection: AsyncConnection, cause: str, kind: Kind, words: str, count: int) -> None:
     """Note how something stands now: like :func:`notice`, but ``count`` is the whole of it and replaces what was."""
     await connection.execute(STANDS, {"cause": cause, "kind": kind, "words": words, "count": count})
 
@@ -66,7 +68,7 @@ async def close(connection: AsyncConnection, cause: str) -> None:
     await connection.execute(CLOSE, {"cause": cause})
 
 
-async def still_open(connection: AsyncConnection, kind: str) -> list[str]:
+async def still_open(connection: AsyncConnection, kind: Kind) -> list[str]:
     """Return the causes of a kind that have not ended."""
     return list((await connection.execute(OPEN, {"kind": kind})).scalars())
 

@@ -1,6 +1,6 @@
 """What is kept of eTermin's appointments, deletions and contacts, and nothing else (etermin.md 2.3 and 2.4).
 
-Address, birthday, prices, own fields and attachments are not read.
+Of the address only the town is read; birthday, prices, own fields and attachments are not.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ from hooks.protocols.etermin_fields import LONG_TEXT, Fields, UnreadableField
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who booked; fields are empty where nothing is said. ``language`` is a two-letter code such as ``de``."""
+    """Who booked; fields are empty where nothing is said. ``language`` is a two-letter code such as ``de``.
+
+    ``town`` is said of appointments; what the list of contacts says of it is not read.
+    """
 
     email: str = field(default="", repr=False)
     first_name: str = field(default="", repr=False)
     last_name: str = field(default="", repr=False)
     phone: str = field(default="", repr=False)
     language: str = ""
+    town: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ def _customer(row: Fields, language: str) -> Customer:
         row.text("LastName"),
         row.text("Phone"),
         row.text(language).replace("_", "-").partition("-")[0].lower()[:2],
+        row.text("Town"),
     )
 
 

@@ -198,7 +198,7 @@ async def test_refusals_are_clear_counted_and_reach_nobody(
     plain = await handoff(ledger_url, "webhooks", "--days", 1)
     assert (plain.status, "unreadable: 3" in plain.out) == (0, True)
     await change(ledger, "UPDATE handoff.webhook_counts SET day = day - 2")
-    assert (await handoff(ledger_url, "webhooks", "--days", 2)).out.strip() == "Nothing was pushed here."
+    assert (await handoff(ledger_url, "webhooks", "--days", 2)).out.endswith("\nNothing was pushed here.\n")
     assert (await handoff(ledger_url, "webhooks", "--days", 3, "--json")).json["accounts"][0]["accepted"] == 1
 
 

@@ -58,6 +58,7 @@ def test_an_appointment_is_read_by_its_external_id():
     assert found.start == datetime(2026, 5, 11, 8, tzinfo=UTC)
     assert found.booked_at == datetime(2026, 5, 1, 6, 12, 44, tzinfo=UTC)
     assert (found.confirmed, found.newsletter, found.customer.phone, found.notes) == (True, None, "", "")
+    assert found.customer.town == "Bern"
     assert about(read_at)
 
 
@@ -231,6 +232,15 @@ def test_a_business_error_in_a_200_is_a_refusal_without_the_persons_data(documen
         Script(answer(document)).run(CALLS.book(start, start, "90709", **more))
     assert caught.value.status == 200
     assert not [word for word in ("eva", "muster") if word in str(caught.value).lower()]
+
+
+def test_what_the_query_said_of_the_person_is_left_out_however_it_is_spelled():
+    start = datetime(2026, 5, 11, 8, tzinfo=UTC)
+    said = "no %2FAPI?LASTNAME=m%c3%bcLLER&notes=Bitte+klingeln, Müller"
+    more = {"lastname": "Müller", "notes": "Bitte klingeln"}
+    with pytest.raises(Declined) as caught:
+        Script(answer(SAID | {"StatusMsg": said})).run(CALLS.book(start, start, "90709", **more))
+    assert "no %2FAPI?LASTNAME=…&notes=…, …" in str(caught.value)
 
 
 @pytest.mark.parametrize(
