@@ -73,17 +73,21 @@ def lock_name(occasion: Occasion) -> str:
 async def follow(connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], planned: Planned) -> None:
     """Move, cancel or revive the batches that wait for this occasion, each by the rule it is pinned to.
 
-    Where the rule has handed over already, another round begins when the occasion was moved to a time still to come.
+    Where the rule has handed over already, if only in part, another round begins when the occasion was moved to a time
+    still to come.
     """
-    for row in await batches.planned(connection, known.id):
+    for rounds in await batches.planned(connection, known.id):
+        row = rounds[-1]
         if known.occasion.cancelled:
             await _cancel(connection, row, planned, reason="occasion_cancelled")
-        elif await handed_over(connection, known.occasion, row):
-            await _cancel(connection, row, planned, reason="moved_back")
-        elif row["state"] == "judged":
-            await plan_round(connection, known, rules, row, planned)
-        else:
-            await _move(connection, known, row, planned)
+        elif row["follows"]:
+            then = await _of_the_same_time(connection, known.occasion, rounds)
+            if then is None:
+                await _move(connection, known, rules, rounds, planned)
+                continue
+            if then is not row:
+                await _cancel(connection, row, planned, reason="moved_back")
+            await _wait(connection, then, then["due_at"], planned)
 
 
 async def _cancel(connection: AsyncConnection, row: RowMapping, planned: Planned, *, reason: str) -> None:
@@ -92,10 +96,44 @@ async def _cancel(connection: AsyncConnection, row: RowMapping, planned: Planned
         planned.cancelled += 1
 
 
-async def _move(connection: AsyncConnection, known: KnownOccasion, row: RowMapping, planned: Planned) -> None:
-    rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
-    due_at = due_moment(rule, known.occasion)
-    if row["state"] == "missed" and long_past(due_at):
+async def _of_the_same_time(
+    connection: AsyncConnection, occasion: Occasion, rounds: Sequence[RowMapping]
+) -> RowMapping | None:
+    """Return the round that handed people over, or the last one that is to, for the very time the occasion has now."""
+    for one in rounds:
+        # By the rule as it was then: a changed rule is no move.
+        then = await rule_versions.load(connection, one["rule_id"], one["rule_version"])
+        if due_moment(then, occasion) == one["due_at"] and (one is rounds[-1] or await _handed_over(connection, one)):
+            return one
+    return None
+
+
+async def _handed_over(connection: AsyncConnection, row: RowMapping) -> bool:
+    """Tell whether a batch was judged, if only in part."""
+    return row["state"] == "judged" or await batches.begun(connection, row["id"])
+
+
+async def _move(
+    connection: AsyncConnection,
+    known: KnownOccasion,
+    rules: Sequence[Rule],
+    rounds: Sequence[RowMapping],
+    planned: Planned,
+) -> None:
+    """Let a rule follow to another time; what was judged in part ends, or goes on where no other round begins."""
+    row = rounds[-1]
+    if not await _handed_over(connection, row):
+        rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
+        await _wait(connection, row, due_moment(rule, known.occasion), planned)
+    elif await plan_round(connection, known, rules, rounds, planned):
+        await _cancel(connection, row, planned, reason="occasion_moved")
+    else:
+        await _wait(connection, row, row["due_at"], planned)
+
+
+async def _wait(connection: AsyncConnection, row: RowMapping, due_at: datetime, planned: Planned) -> None:
+    """Let a batch wait for a moment, unless it does, or was judged, or may not any more."""
+    if row["state"] == "judged" or not row["follows"] or (row["state"] == "missed" and long_past(due_at)):
         return
     # What is held or was skipped has had its moment; only another moment is news for it.
     if due_at != row["due_at"] or row["state"] not in {"waiting", "held", "skipped"}:
@@ -103,37 +141,36 @@ async def _move(connection: AsyncConnection, known: KnownOccasion, row: RowMappi
         planned.moved += 1
 
 
-async def handed_over(connection: AsyncConnection, occasion: Occasion, row: RowMapping) -> bool:
-    """Tell whether a batch, or an earlier round of it, was judged for the very time that the occasion has now."""
-    if row["state"] != "judged" and not row["round"]:
-        return False
-    for one in await batches.judged(connection, row["rule_id"], row["occasion_id"]):
-        # By the rule as it was then: a changed rule is no move.
-        then = await rule_versions.load(connection, row["rule_id"], one["rule_version"])
-        if due_moment(then, occasion) == one["due_at"]:
-            return True
-    return False
-
-
 async def plan_round(
-    connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], row: RowMapping, planned: Planned
-) -> None:
-    """Let a rule wait once more for an occasion that was moved after its people were handed over.
+    connection: AsyncConnection,
+    known: KnownOccasion,
+    rules: Sequence[Rule],
+    rounds: Sequence[RowMapping],
+    planned: Planned,
+) -> bool:
+    """Let a rule wait once more for an occasion that was moved after people were handed over; tell whether it does.
 
-    :param rules: as they are now; one that is not among them is taken as it was. :param row: of the newest round.
+    :param rules: as they are now; one that is not among them is taken as it was.
+    :param rounds: as :func:`handoff.ledger.batches.planned` returns them.
     """
+    row = rounds[-1]
     then = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
     rule = next((one for one in rules if one.id == then.id), then)
     if rule.when.anchor not in MOVABLE or not rule.matches(known.occasion):
-        return
+        return False
     due_at = due_moment(rule, known.occasion)
     # What has begun and only ends later takes place once.
     if min(due_at, known.occasion.anchors.get("start", due_at)) <= datetime.now(UTC):
-        return
-    version = await rule_versions.pin(connection, rule)
+        return False
     planned.new += await batches.plan(
-        connection, rule_id=rule.id, rule_version=version, occasion_id=known.id, round=row["round"] + 1, due_at=due_at
+        connection,
+        rule_id=rule.id,
+        rule_version=await rule_versions.pin(connection, rule),
+        occasion_id=known.id,
+        round=max(one["round"] for one in rounds) + 1,
+        due_at=due_at,
     )
+    return True
 
 
 async def plan(

@@ -25,7 +25,7 @@ WORDS = {
     "withdrawn": "the source did not list this person any more",
     "occasion_cancelled": "the occasion was cancelled",
     "no_longer_selected": "the occasion is not one that the rule waits for any more, e.g. its tags have changed",
-    "occasion_moved": "the date was moved after its people had been judged for the earlier one",
+    "occasion_moved": "the date was moved after its people, or some of them, had been judged for the earlier one",
     "moved_back": "the date was moved back to one for which people had been handed over already",
     "past_when_first_seen": "the moment had passed more than an hour before the occasion was first seen",
     "heard_too_late": "the occasion was heard of, or changed, too long after the moment, although the rule was at work "

@@ -12,17 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.contact import Contact
 from handoff.delivery import judging_run
 from handoff.delivery.by_hand import hand_over
-from handoff.delivery.moment import attend, first_look
 from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.rejudging import Change, rejudge
 from handoff.rule import Rule
 from handoff.target import Call
-from tests.support.chaos import expire_leases, tags
+from tests.support.chaos import tags
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
-from tests.support.moments import claim
+from tests.support.moments import judge_until_killed
 from tests.support.rows import change, rows
 from tests.support.targets import MemoryTarget
 
@@ -132,19 +131,6 @@ async def test_a_batch_of_which_a_part_was_judged_stays(
     assert await judge_due(ledger, old, source) == ["judged"]
     await work(ledger, old, desk_of(ledger, {"klicktipp_default": target}))
     assert sorted(sent) == ["eins"] * 20 + ["zwei"] * 20
-
-
-async def judge_until_killed(ledger: AsyncEngine, rule: Rule, source: FixedSource) -> None:
-    """Let a run judge the first part and die, and its lease end."""
-
-    def killed() -> None:
-        raise RuntimeError("killed")
-
-    [batch] = await claim(ledger, rule)
-    await first_look(ledger, batch, source)
-    with pytest.raises(RuntimeError, match="killed"):
-        await attend(ledger, batch, source, killed)
-    await expire_leases(ledger)
 
 
 async def test_what_a_cancelled_occasion_had_stays_cancelled(ledger: AsyncEngine) -> None:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.appointment_rule import AppointmentRule
 from handoff.contact import Contact
 from handoff.delivery.desk import effect_key
-from handoff.ledger import batches, certificates, holding
-from handoff.occasion import Occasion
+from handoff.errors import UnknownOutcome
+from handoff.ledger import certificates, holding
+from handoff.ledger.decisions import Decision, Subject, decide
 from handoff.planner import Planned, record
 from handoff.rule import Rule
-from tests.support.delivery import desk_of, judge_due, work
-from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
+from tests.support.domain import an_occasion
+from tests.support.rounds import DAY, HOUR, LAST, LATER, NOW, ROUNDS, SOON, World, at, reminder
 from tests.support.rows import change, rows
 from tests.support.targets import MemoryTarget
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-NOW = datetime.now(UTC).replace(microsecond=0)
-SOON = NOW + timedelta(minutes=50)
-"""A start that is to be reminded of an hour ahead, which was ten minutes ago."""
-LATER, LAST = SOON + 3 * DAY, SOON + 5 * DAY
-ROUNDS = "SELECT round, state, reason, due_at, rule_version FROM handoff.batches ORDER BY round"
 EFFECTS = """
     SELECT batch.round, effect.state, effect.reason FROM handoff.effects AS effect
     JOIN handoff.handoffs AS handoff ON handoff.id = handoff_id
@@ -36,62 +31,6 @@ CLOSED = {"not_before": "00:00", "not_after": "00:01", "weekdays": [f"{NOW + 2 *
 FIRST, SECOND = (
     (effect_key("reminder", an_occasion(), Contact(email="person0@example.org").key, 0, n)) for n in (0, 1)
 )
-
-
-def reminder(**more: Any) -> Rule:
-    return a_rule(id="reminder", **({"when": {"hours": 1, "before": "start"}} | more))
-
-
-def at(start: datetime, changed: float, **more: Any) -> Occasion:
-    return an_occasion(start=start, changed=changed, **more)
-
-
-class World:
-    """A rule, its one occasion with one person, and a target. :ivar changed: of the last report."""
-
-    def __init__(self, ledger: AsyncEngine, rule: Rule) -> None:
-        self.ledger, self.rule, self.changed = ledger, rule, 0.0
-        self.source = FixedSource(None, some_registrations(1, before=NOW - 10 * DAY))
-        self.target = MemoryTarget()
-
-    async def told(self, start: datetime, *, rules: Sequence[Rule] | None = None, **more: Any) -> Planned:
-        """Let the source report the occasion."""
-        self.changed += 1.0
-        self.source.now = at(start, self.changed, **more)
-        return await record(self.ledger, [self.source.now], [self.rule] if rules is None else rules)
-
-    async def judged(self) -> list[str]:
-        """Judge what is due."""
-        return await judge_due(self.ledger, self.rule, self.source)
-
-    async def comes(self) -> None:
-        """Let the waiting round's moment come: time passes in the ledger and at the source."""
-        [(due,)] = await rows(self.ledger, "SELECT due_at FROM handoff.batches WHERE state = 'waiting'")
-        passed = due - NOW + timedelta(minutes=10)
-        await change(
-            self.ledger,
-            "UPDATE handoff.batches SET due_at = due_at - CAST(:passed AS interval),"
-            " wake_at = wake_at - CAST(:passed AS interval)",
-            passed=passed,
-        )
-        assert self.source.now is not None
-        self.source.now = at(self.source.now.anchors["start"] - passed, self.changed)
-        moments = ", ".join(f"'{name}', '{at.isoformat()}'" for name, at in self.source.now.anchors.items())
-        await change(self.ledger, f"UPDATE handoff.occasions SET anchors = jsonb_build_object({moments})")
-        assert await self.judged() == ["judged"]
-
-    async def sent(self) -> list[str]:
-        """Send what may be sent; return the names of all effects that reached the target so far."""
-        await work(self.ledger, self.rule, desk_of(self.ledger, {"klicktipp_default": self.target}))
-        return [key for _, key in self.target.effects]
-
-    async def rounds(self) -> list[tuple[int, str, str]]:
-        """Return number, state and reason of each round."""
-        return [(number, state, reason) for number, state, reason, *_ in await rows(self.ledger, ROUNDS)]
-
-    async def waits(self) -> list[datetime]:
-        """Return the starts for which a round waits."""
-        return [due + HOUR for _, state, _, due, _ in await rows(self.ledger, ROUNDS) if state == "waiting"]
 
 
 async def handed_over(ledger: AsyncEngine, rule: Rule | None = None) -> World:
@@ -239,6 +178,21 @@ async def test_what_only_ends_later_takes_place_once(ledger: AsyncEngine) -> Non
     assert await world.rounds() == [(0, "judged", ""), (1, "waiting", "")]
 
 
+async def test_another_moment_of_what_has_happened_is_no_move(ledger: AsyncEngine) -> None:
+    """The source first told of a booking without saying when that was: a day later is still one day after it."""
+    rule = AppointmentRule.model_validate({
+        "id": "reminder", "title": "Dank", "source": "etermin", "when": {"days": 1, "after": "booked"},
+        "steps": [{"step": "klicktipp.tag", "tag": "gebucht"}],
+    })  # fmt: skip
+    world = World(ledger, rule)
+    etermin: dict[str, Any] = {"source": "etermin", "account": "etermin_default", "facts": {"event": "created"}}
+    plans = {"start": LATER, "end": LATER + HOUR}
+    await world.told(LATER, anchors={"booked": NOW - DAY - HOUR / 6, **plans}, **etermin)
+    assert await world.judged() == ["judged"]
+    await world.told(LATER, anchors={"booked": NOW - DAY + HOUR, **plans}, **etermin)
+    assert await world.rounds() == [(0, "judged", "")]
+
+
 async def test_a_changed_rule_is_no_move_and_another_round_is_planned_with_it(ledger: AsyncEngine) -> None:
     world = await handed_over(ledger)
     changed = reminder(when={"minutes": 20, "before": "start"})
@@ -282,5 +236,22 @@ async def test_a_held_effect_is_listed_by_the_name_that_its_target_knows(ledger:
     await change(ledger, "UPDATE handoff.effects SET state = 'held'")
     async with ledger.connect() as connection:
         held = await holding.held(connection, None)
-        assert len(await batches.judged(connection, "reminder", 1)) == 2
     assert sorted(one["effect_key"] for one in held.effects) == sorted([FIRST, SECOND])
+
+
+async def test_what_a_person_sends_again_after_the_move_goes_out_though_another_round_was_judged(
+    ledger: AsyncEngine,
+) -> None:
+    """That round left the person out: what is in doubt counts as handed over, and once is enough for the rule."""
+    world = await handed_over(ledger, reminder(again="never"))
+    doubts = [UnknownOutcome("klicktipp_default", "tag", "timeout")]
+    world.target = MemoryTarget(readable=False, before=lambda call: doubts.pop() if doubts else None)
+    assert await world.sent() == []
+    [(held,)] = await rows(ledger, "SELECT id FROM handoff.effects WHERE state = 'held'")
+    await world.told(LATER)
+    await world.comes()
+    assert await rows(ledger, "SELECT included FROM handoff.verdicts ORDER BY id") == [(True,), (False,)]
+    async with ledger.begin() as connection:
+        await decide(connection, [Subject("effect", held)], Decision.SEND_AGAIN)
+    assert await world.sent() == [FIRST]
+    assert await rows(ledger, EFFECTS) == [(0, "confirmed", "")]

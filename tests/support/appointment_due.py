@@ -44,7 +44,7 @@ async def moments_come(engine: AsyncEngine, rule: Rule, life: Life, shown: Appoi
         async with engine.begin() as connection:
             for batch in await batches.claim(connection, rule.id, OWNER, horizon=AHEAD):
                 await _judge(connection, rule, batch, life, shown)
-    return await _sent(engine, rule)
+    return [call.occasion.anchors["start"] for call in await sent(engine, rule, OWNER)]
 
 
 async def _judge(
@@ -63,23 +63,20 @@ async def _judge(
     await batches.close(connection, batch.id, "judged")
 
 
-async def _sent(engine: AsyncEngine, rule: Rule) -> list[datetime]:
-    starts = list[datetime]()
-
-    def note(call: Call) -> None:
-        starts.append(call.occasion.anchors["start"])
-
-    desk = desk_of(engine, {rule.steps[0].conn_id: MemoryTarget(after=note)})
-    journal, gate, consents = Journal(engine, OWNER), Gate(engine), Consents(engine)
+async def sent(engine: AsyncEngine, rule: Rule, owner: str) -> list[Call]:
+    """Let everything go out that is ready; return what reached the target."""
+    calls = list[Call]()
+    desk = desk_of(engine, {rule.steps[0].conn_id: MemoryTarget(after=calls.append)})
+    journal, gate, consents = Journal(engine, owner), Gate(engine), Consents(engine)
     async with engine.begin() as connection:
-        claimed = await lanes.claim(connection, rule.order_group, OWNER, most=9)
+        claimed = await lanes.claim(connection, rule.order_group, owner, most=9)
     writing = asyncio.create_task(journal.run())
     for lane in claimed:
         await LaneRun(lane, desk, journal, gate, consents, lambda: True).run()
     await journal.flush()
     writing.cancel()
     await asyncio.gather(writing, return_exceptions=True)
-    return starts
+    return calls
 
 
 class OneConnection:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.delivery.moment import attend, first_look
 from handoff.ledger import batches, certificates
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.certificates import Count
@@ -15,6 +17,7 @@ from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.registration import Registration
 from handoff.rule import Rule
+from tests.support.chaos import expire_leases
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.targets import MemoryTarget
@@ -47,6 +50,19 @@ async def claim(ledger: AsyncEngine, rule: Rule = RULE, owner: str = "run", hori
     """Claim what is due within the horizon."""
     async with ledger.begin() as connection:
         return await batches.claim(connection, rule.id, owner, horizon=horizon)
+
+
+async def judge_until_killed(ledger: AsyncEngine, rule: Rule, source: FixedSource) -> None:
+    """Let a run judge the first part and die, and its lease end."""
+
+    def killed() -> None:
+        raise RuntimeError("killed")
+
+    [batch] = await claim(ledger, rule)
+    await first_look(ledger, batch, source)
+    with pytest.raises(RuntimeError, match="killed"):
+        await attend(ledger, batch, source, killed)
+    await expire_leases(ledger)
 
 
 async def certificate(ledger: AsyncEngine) -> Count:

@@ -148,7 +148,7 @@ async def _decide(
     if late := await _late(engine, batch, rule):
         return await _end(engine, batch, late.state, LATE if late.state == "held" else late.reason)
     now, roster = await _look(source, known, since)
-    if changed := await _follow(engine, known, now):
+    if changed := await _follow(engine, batch, now):
         return changed
     if now is not None and now.source == rule.source and not rule.selects(now):
         return await _end(engine, batch, "cancelled", NOT_SELECTED)
@@ -198,14 +198,21 @@ async def sleep_until(moment: datetime) -> None:
         await asyncio.sleep(left)
 
 
-async def _follow(engine: AsyncEngine, known: Occasion, now: Occasion | None) -> str | None:
-    """Record what the last look found changed; the planner moves or cancels the batch."""
+async def _follow(engine: AsyncEngine, batch: WaitingBatch, now: Occasion | None) -> str | None:
+    """Record what the last look found changed; the planner moves or cancels the batch.
+
+    One that was judged in part goes on when it waits as before.
+    """
+    known = batch.occasion.occasion
     if now is not None and now.anchors == known.anchors and not now.cancelled:
         return None
     gone = now if now is not None else _gone(known)
     async with engine.begin() as connection:
         await record_one(connection, gone, [], Planned())
-    return "cancelled" if gone.cancelled else "moved"
+        if gone.cancelled:
+            return "cancelled"
+        goes_on = await batches.still_due(connection, batch) and await batches.begun(connection, batch.id)
+    return None if goes_on else "moved"
 
 
 def _gone(known: Occasion) -> Occasion:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -57,17 +57,12 @@ PLAN_ALL = text("""
     FROM unnest(CAST(:occasions AS bigint[]), CAST(:moments AS timestamptz[])) AS given (occasion_id, due_at)
     ORDER BY occasion_id ON CONFLICT (rule_id, occasion_id, round) DO NOTHING
 """)
-PLANNED = text(f"""
-    SELECT id, rule_id, rule_version, occasion_id, round, due_at, state FROM handoff.batches AS batch
-    WHERE occasion_id = :occasion_id AND NOT {NEWER_ROUND}
-      AND (state IN ('waiting', 'held', 'skipped', 'missed', 'judged')
-        OR reason IN ('occasion_cancelled', 'moved_back'))
-    ORDER BY id FOR UPDATE
-""")  # noqa: S608 - nothing but the constant above
-JUDGED = text("""
-    SELECT rule_version, due_at FROM handoff.batches
-    WHERE rule_id = :rule_id AND occasion_id = :occasion_id AND state = 'judged' ORDER BY round
+PLANNED = text("""
+    SELECT id, rule_id, rule_version, round, due_at, state,
+        state <> 'cancelled' OR reason IN ('occasion_cancelled', 'occasion_moved', 'moved_back') AS follows
+    FROM handoff.batches WHERE occasion_id = :occasion_id ORDER BY id FOR UPDATE
 """)
+BEGUN = text("SELECT EXISTS (SELECT FROM handoff.verdicts WHERE batch_id = :id)")
 MOVE = text("""
     UPDATE handoff.batches SET due_at = :due_at, wake_at = :due_at, starts_at = NULL, state = 'waiting', reason = '',
         -- What a person allowed was the old moment.
@@ -162,18 +157,21 @@ async def plan_all(connection: AsyncConnection, rule_id: str, version: int, due:
     return (await connection.execute(PLAN_ALL, parameters)).rowcount
 
 
-async def planned(connection: AsyncConnection, occasion_id: int) -> Sequence[RowMapping]:
-    """Return and lock the occasion's batches that can still move, or be followed by another round.
+async def planned(connection: AsyncConnection, occasion_id: int) -> list[list[RowMapping]]:
+    """Return and lock the occasion's batches, for each rule its rounds.
 
-    :returns: of each rule that of the newest round, unless the rule or a person has ended it.
+    :returns: last that which waits or is held, if any does, else the newest. Those that the rule or a person has
+        ended do not follow the occasion (``follows``).
     """
-    return (await connection.execute(PLANNED, {"occasion_id": occasion_id})).mappings().all()
+    rounds: dict[str, list[RowMapping]] = {}
+    for row in (await connection.execute(PLANNED, {"occasion_id": occasion_id})).mappings():
+        rounds.setdefault(row["rule_id"], []).append(row)
+    return [sorted(one, key=lambda row: (row["state"] in {"waiting", "held"}, row["round"])) for one in rounds.values()]
 
 
-async def judged(connection: AsyncConnection, rule_id: str, occasion_id: int) -> Sequence[RowMapping]:
-    """Return the rounds of a rule and an occasion that were judged: ``rule_version`` and ``due_at``."""
-    parameters = {"rule_id": rule_id, "occasion_id": occasion_id}
-    return (await connection.execute(JUDGED, parameters)).mappings().all()
+async def begun(connection: AsyncConnection, batch_id: int) -> bool:
+    """Tell whether people of a batch were judged, perhaps not all; ask when it is locked, it may be judged just now."""
+    return bool((await connection.execute(BEGUN, {"id": batch_id})).scalar_one())
 
 
 async def move(connection: AsyncConnection, batch_id: int, due_at: datetime) -> None:
@@ -187,7 +185,7 @@ async def close(connection: AsyncConnection, batch_id: int, state: str, reason: 
 
 
 async def cancel(connection: AsyncConnection, batch_id: int, reason: str) -> None:
-    """End a batch, waiting or held, because its occasion was cancelled or moved back; another move revives it."""
+    """End a batch, waiting or held, because its occasion was cancelled or moved; another move may revive it."""
     await connection.execute(CANCEL, {"id": batch_id, "reason": reason})
 
 
