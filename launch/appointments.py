@@ -56,8 +56,10 @@ def _occasions(account: EterminModel, model: AppointmentModel, began: float) -> 
             plans.append(Plan(change.at, moved))
             happened.append(_happening("modified", change.at, moved, number))
     yield ListedOccasion(tuple(plans), listed)
+    # The push of a booking is recorded itself; what was booked before may be read first as it is afterwards.
+    told = model.booked > 0
     for plan in happened:
-        yield ListedOccasion(tuple(_standing(plan, plans[-1])), listed)
+        yield ListedOccasion(tuple(_standing(plan, plans[-1])), listed, sure=told)
 
 
 def _changes(model: AppointmentModel, began: float) -> list[_Change]:

@@ -12,7 +12,7 @@ from handoff.occasion import Occasion
 from handoff.planner import FIRST_SEEN_GRACE
 from handoff.registration import Registration
 from handoff.rule import Rule
-from handoff.steps import AnyStep, QuentnContact, Step
+from handoff.steps import AnyStep, QuentnContact, QuentnUnterm, Step
 from handoff.templates import RuleFacts, variables_of
 from launch.occasions import TrueOccasion, moment_of
 from launch.traces import NOTES_KEPT, STATUS_SET, Trace, is_sure, traces
@@ -33,7 +33,8 @@ class Wanted:
     """One effect that a rule owes a contact.
 
     :param occasion: because of which it is owed.
-    :param sure: ``False`` where it depends on the account whether there is anything to do.
+    :param sure: ``False`` where it depends on the account whether there is anything to do, or on when its source is
+        read whether it is heard of.
     """
 
     rule: Rule
@@ -62,7 +63,7 @@ def expected(
         for rule in rules
         if (planned := due(rule, true)) is not None
         for person in _audience(rule, true, *planned)
-        for one in _effects(rule, *planned, person)
+        for one in _effects(rule, *planned, person, true.sure)
         if _allowed(one, customers)
         for one in _open(one, closed)
     ]
@@ -109,14 +110,15 @@ def _people(registrations: Iterable[Registration]) -> dict[str, Registration]:
     return people
 
 
-def _effects(rule: Rule, occasion: Occasion, due_at: datetime, person: Registration) -> Iterator[Wanted]:
+def _effects(rule: Rule, occasion: Occasion, due_at: datetime, person: Registration, heard: bool) -> Iterator[Wanted]:
     contact = Contact(person.email, person.first_name, person.last_name, person.phone, person.language or "de")
     for number, step in enumerate(rule.steps):
         if step.conn_id not in TARGETS:
             continue
         key = effect_key(rule.id, occasion, contact.key, number)
         for trace in traces(_as_sent(step, rule, occasion, contact, person), key, occasion):
-            yield Wanted(rule, occasion, contact.email, step, trace, due_at, is_sure(step, trace))
+            sure = heard and is_sure(step, trace, occasion)
+            yield Wanted(rule, occasion, contact.email, step, trace, due_at, sure)
 
 
 def _as_sent(step: AnyStep, rule: Rule, occasion: Occasion, contact: Contact, person: Registration) -> Step:
@@ -128,11 +130,11 @@ def _as_sent(step: AnyStep, rule: Rule, occasion: Occasion, contact: Contact, pe
 
 
 def _open(wanted: Wanted, closed: frozenset[str]) -> Iterator[Wanted]:
-    """Yield what is owed unless the contact is closed in Quentn.
+    """Yield what is owed unless the contact is closed in Quentn, where only terms are still taken away.
 
     It may be made there once more if Quentn only remembered the address, as is seen only then.
     """
-    if wanted.trace[0] != "quentn" or wanted.contact not in closed:
+    if wanted.trace[0] != "quentn" or wanted.contact not in closed or isinstance(wanted.step, QuentnUnterm):
         yield wanted
     elif isinstance(wanted.step, QuentnContact) and wanted.trace not in {NOTES_KEPT, STATUS_SET}:
         yield replace(wanted, sure=False)

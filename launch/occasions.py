@@ -25,6 +25,10 @@ class TrueOccasion(Protocol):
     def plans(self) -> tuple[Plan, ...]:
         """What it was announced as, then as moved and cancelled, in order of time."""
 
+    @property
+    def sure(self) -> bool:
+        """Whether it is heard of in any case; else it depends on when its source is read."""
+
     def registrations(self, occasion: Occasion) -> list[Registration]:
         """Return its list in order of registration, as it is when the occasion is as ``occasion`` says."""
 
@@ -35,6 +39,7 @@ class ListedOccasion:
 
     plans: tuple[Plan, ...]
     listed: tuple[Registration, ...]
+    sure: bool = True
 
     def registrations(self, _occasion: Occasion) -> list[Registration]:
         """Return the list."""

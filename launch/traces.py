@@ -72,12 +72,15 @@ def traces(step: Step, key: str, occasion: Occasion) -> Iterator[Trace]:
                 yield "insightly", "link_note", record
 
 
-def is_sure(step: AnyStep, trace: Trace) -> bool:
+def is_sure(step: AnyStep, trace: Trace, occasion: Occasion) -> bool:
     """Whether a step always leaves a trace; else it depends on the account whether there is anything to do."""
     match step:
         case KlickTippUntag() | ActiveCampaignUntag() | ActiveCampaignList() | QuentnUnterm():
             return False
         case QuentnContact():
+            if not step.create or (trace == NOTES_KEPT and {"modified", "deleted"} & occasion.anchors.keys()):
+                # The contact may not be there; what happened to an appointment may leave the notes as they are.
+                return False
             # Another way to merge keeps or needs values that are there, and a status that is known stays.
             return trace != STATUS_SET and (trace[1] != "field" or step.merge == "update_add")
     return True

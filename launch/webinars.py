@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from handoff.occasion import Occasion
 from handoff.registration import Presence, Registration
@@ -25,6 +26,7 @@ class TrueDate:
     plans: tuple[Plan, ...]
     model: DateModel
     began: float
+    sure: ClassVar[bool] = True
 
     def registrations(self, occasion: Occasion) -> list[Registration]:
         """Return its list in order of registration, with presence as it is when the date is as ``occasion`` says."""

@@ -3,7 +3,8 @@
 Not found are: the numbers of ``mail_status`` (4.5; the connection has to name them), how values of date fields are
 written (the connection may say it), the rows that ``custom-fields`` lists (4.4), what ``X-Rate-Limit-Reset`` counts
 and how a refusal for ``flood_limit`` looks (4.1, 4.2). That the notes field of the user interface is the contact's
-field ``comment``, written and read as a whole, is inferred from its name.
+field ``comment``, written and read as a whole, is inferred from its name; that an empty text empties a field, from
+``update_add`` overwriting what is there.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
+from handoff.appointments import id_of
+from handoff.occasion import Occasion
 from handoff.target import Call
 
 LONGEST = 10_000
@@ -17,9 +19,9 @@ UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class NoteBlock:
-    """A text between two marks, one block for each occasion and contact.
+    """A text between two marks, one block for each occasion, or each appointment, and contact.
 
-    :param mark: 16 hexadecimal digits, the same for every rule that writes about the occasion and the contact.
+    :param mark: 16 hexadecimal digits, the same for every rule that writes about the same and the contact.
     """
 
     mark: str
@@ -33,7 +35,7 @@ class NoteBlock:
             return None
         lines = lines if len(lines) <= LONGEST else lines[: LONGEST - len(CUT)] + CUT
         occasion = call.occasion
-        parts = (occasion.source, occasion.account, occasion.key, call.contact.key)
+        parts = (occasion.source, occasion.account, _subject(occasion), call.contact.key)
         # A customer's text must not look like the end of its own block.
         return cls(hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16], MARKER.sub("(", lines))
 
@@ -51,6 +53,11 @@ class NoteBlock:
         if older.search(kept):
             return older.sub(lambda _: str(self), kept, count=1)
         return f"{kept.rstrip()}\n\n{self}".lstrip()
+
+
+def _subject(occasion: Occasion) -> str:
+    """Return what is written about: booking, changes and deletion of an appointment are occasions of their own."""
+    return id_of(occasion) if "appointment" in occasion.facts else occasion.key
 
 
 def _unix(text: str) -> str:

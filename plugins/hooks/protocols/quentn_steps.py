@@ -73,7 +73,9 @@ class QuentnSteps:
         """Create or update the contact, then set what depends on how Quentn keeps it: status and notes."""
         values = yield from self._values(step, call.contact)
         block = NoteBlock.of(call, step.notes)
-        yield from self._open(call.contact)
+        found = yield from self._open(call.contact)
+        if not (found or step.create):
+            return {}
         shown = (STATUS, NOTES) if block else (STATUS,)
         stored = yield from self.protocol.put_contact(call.contact.email, values, step.merge, shown)
         stored = yield from self._complete(stored, shown)
@@ -111,7 +113,10 @@ class QuentnSteps:
         values = yield from self._values(step, call.contact)
         block = NoteBlock.of(call, step.notes)
         fields = ("id", "mail", STATUS, *values, *((NOTES,) if block else ()))
-        for stored in (yield from self.protocol.contacts(call.contact.email, fields)):
+        contacts = yield from self.protocol.contacts(call.contact.email, fields)
+        if not (contacts or step.create):
+            return {}
+        for stored in contacts:
             status = self._status(stored)
             opted = self.statuses.are_open(status) and not (step.opt_in == "single" and status == self.statuses.unknown)
             noted = block is None or block.is_in(plain(stored.get(NOTES)))

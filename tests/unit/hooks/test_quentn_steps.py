@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -275,6 +276,29 @@ def test_notes_of_people_stay_and_ours_are_replaced(account: Account) -> None:
     before = account.contacts[7]["comment"]
     account.send(a_contact_step(notes="  \n"))
     assert account.contacts[7]["comment"] == before
+
+
+def test_an_appointment_has_one_block_however_often_it_changes() -> None:
+    about = {"appointment": "a1"}
+    booked, moved, other = (
+        NoteBlock.of(replace(call, occasion=replace(call.occasion, key=key, facts=facts)), "x").mark
+        for call in [call_of(FULL)]
+        for key, facts in (("a1", about), ("a1/modified/1", about), ("a2", {"appointment": "a2"}))
+    )
+    assert booked == moved != other
+
+
+def test_a_contact_that_is_not_there_is_made_only_if_asked(account: Account) -> None:
+    step = a_contact_step(create=False, fields={"company": "", "Terminbeginn": ""})
+    assert account.seen(step) == account.send(step) == {}
+    assert (account.contacts, account.changes()) == ({}, [])
+    account.add(DOUBLE, company="Örtel", field_start="2026-11-20 19:00:00")
+    assert account.seen(step) is None
+    account.send(step)
+    assert (account.contacts[7]["company"], account.contacts[7]["field_start"]) == ("", "")
+    assert account.seen(step) == {"contact_id": 7}
+    account.contacts[7].update(company=None, field_start=None)
+    assert account.seen(step) == {"contact_id": 7}
 
 
 def test_a_note_cannot_break_out_of_its_block_and_is_cut() -> None:

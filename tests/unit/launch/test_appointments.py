@@ -128,6 +128,23 @@ def test_notes_are_owed_only_where_the_customer_wrote_some() -> None:
         (("contact", "notes"), True),
     ]
     assert [one.sure for one in owed(world(booked=5), into_quentn(merge="add"))] == [True, False, False, True]
+    assert [one.sure for one in owed(world(booked=5), into_quentn(create=False))] == [False, False, False, True]
+
+
+def test_what_happens_to_an_appointment_is_sure_to_be_heard_of_where_its_booking_was_pushed() -> None:
+    changed, gone = rule({"minutes": 0, "after": "modified"}), rule({"minutes": 0, "after": "deleted"}, id="gone")
+    for booked, sure in ((5, True), (-1, False)):
+        wanted = owed(world(booked=booked, moves=[{"at": 10, "start": 3700}], cancelled=30), changed, gone)
+        assert [one.sure for one in wanted] == [sure, sure]
+    assert owed(world(moves=[{"at": 10, "start": 3700}]), rule())[0].sure, "a reminder is there however it is read"
+
+
+def test_a_change_may_leave_the_notes_as_they_are() -> None:
+    changed = rule({"minutes": 0, "after": "modified"}, steps=into_quentn().steps)
+    moved = owed(world(booked=5, notes="gern", moves=[{"at": 10, "start": 3700}]), changed)
+    assert [(one.trace[2], one.sure) for one in moved] == [
+        ("", True), ("Termin Beginn", True), ("notes", False), ("T", True),
+    ]  # fmt: skip
 
 
 def test_who_unsubscribed_in_quentn_is_owed_nothing_there_but_may_be_made_once() -> None:
@@ -137,6 +154,8 @@ def test_who_unsubscribed_in_quentn_is_owed_nothing_there_but_may_be_made_once()
     assert [(one.trace[:2], one.sure) for one in owed(scenario, into_quentn(), mailing)] == [
         (("quentn", "contact"), False), (("quentn", "field"), False), (("email", "mail"), True),
     ]  # fmt: skip
+    leaving = rule({"minutes": 0, "after": "booked"}, steps=[{"step": "quentn.unterm", "term": "T"}])
+    assert [(one.trace[1:], one.sure) for one in owed(scenario, leaving)] == [(("untag", "T"), False)]
 
 
 @pytest.mark.parametrize("day", ["2026-03-28", "2026-10-24", "2026-07-01"])
@@ -168,18 +187,28 @@ def test_the_shipped_world_shows_a_booking_a_move_and_a_cancellation_of_which_no
     wanted = [one for one in expected(rules, occasions) if one.rule.source == "etermin"]
     reminded = [(one.contact, one.due_at) for one in wanted if one.rule.id == "appointment_reminder"]
     assert reminded == [("eva.moeller@example.org", moment(35)), ("frank.schroeder@example.org", moment(45))]
-    handed_over = [one for one in wanted if one.rule.id == "appointment_booked"]
+    handed_over = [one for one in wanted if one.rule.id == "appointment_booked" and one.sure]
     assert {one.trace[1:] for one in handed_over} == {
         ("contact", ""), ("field", "Termin Beginn"), ("field", "Termin Ende"), ("contact", "notes"),
         ("tag", "Termin gebucht"),
     }  # fmt: skip
-    assert {(one.contact, one.due_at) for one in handed_over} == {("eva.moeller@example.org", moment(5))}
+    assert {(one.contact, one.due_at) for one in handed_over} == {
+        ("eva.moeller@example.org", moment(5)), ("frank.schroeder@example.org", moment(5)),
+    }  # fmt: skip
+    changed = [one for one in wanted if one.rule.id == "appointment_changed" and one.sure]
+    assert {(one.contact, one.due_at) for one in changed} == {("frank.schroeder@example.org", moment(10))}
+    assert {one.trace[1:] for one in changed} == {("contact", ""), ("field", "Termin Beginn"), ("field", "Termin Ende")}
+    cancelled = [one for one in wanted if one.rule.id == "appointment_cancelled"]
+    assert {(one.contact, one.due_at, one.sure) for one in cancelled} == {
+        ("ida.lorenz@example.org", moment(15), False),
+    }  # fmt: skip
+    assert ("untag", "Termin gebucht") in {one.trace[1:] for one in cancelled}
     shown = {
         one.contact.partition(".")[0]: one
         for one in reminders([rule for rule in rules if rule.id == "appointment_reminder"], occasions)
     }
     assert {name: [what for what, _ in one.news] for name, one in shown.items()} == {
-        "eva": ["booked"], "frank": ["moved"], "ida": ["cancelled"],
+        "eva": ["booked"], "frank": ["booked", "moved"], "ida": ["cancelled"],
     }  # fmt: skip
     assert (shown["frank"].first_due_at, shown["frank"].due_at) == (moment(20), moment(45))
     assert (shown["ida"].first_due_at, shown["ida"].due_at) == (moment(40), None)

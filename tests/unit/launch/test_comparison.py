@@ -24,7 +24,10 @@ def owed(*steps: dict[str, Any], contact: str = ANNA, sure: bool = True, rule_id
     })  # fmt: skip
     occasion = Occasion("webinaris", "webinaris_default", "d", "W", {"end": DUE})
     owing = [(step, trace) for step in rule.steps for trace in traces(step, KEY, occasion)]
-    return [Wanted(rule, occasion, contact, step, trace, DUE, sure and is_sure(step, trace)) for step, trace in owing]
+    return [
+        Wanted(rule, occasion, contact, step, trace, DUE, sure and is_sure(step, trace, occasion))
+        for step, trace in owing
+    ]
 
 
 def journal(*effects: tuple[str, str, dict[str, Any]], contact: str = ANNA, seconds: float = 1) -> list[dict[str, Any]]:
