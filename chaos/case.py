@@ -22,13 +22,21 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One rule and one date of a story, with its batch and the plan it was judged by."""
+    """One rule and one date of a story, with the batch of one round and the plan it was judged by.
+
+    :param people: who is to be handed over; of a batch that is not ``whole``, those who were judged in time.
+    """
 
     rule: RuleLine
     date: Date
     batch: dict[str, Any]
     basis: Basis
     people: tuple[Person, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether everybody was judged; else it was cancelled or moved when a part of them had been."""
+        return bool(self.batch["state"] == "judged")
 
     @property
     def name(self) -> str:

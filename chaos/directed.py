@@ -9,6 +9,7 @@ from chaos.story import FAR, Blow, Date, Entry, Fault, Plan, Report, RuleLine, S
 
 END, LENGTH = 2.0, 120.0
 AT_END = Plan(0.0, END - LENGTH, END)
+AT_START = Plan(0.0, END, END + LENGTH)
 
 
 def _people(count: int, **more: object) -> tuple[Entry, ...]:
@@ -104,11 +105,10 @@ STORIES: dict[str, Story] = {
         [AT_END], _people(8), _rule(["kt", "kt_tag", "mail", "ac"]), workers=2, latency=0.25,
         blows=(Blow(END + 0.375, "suspend", 0, 3.25), Blow(END + 4.25, "suspend", 1, 3.25)),
     ),  # fmt: skip
-    "asleep while it waits for answers": _story(
-        [AT_END], _people(4), _rule(["kt"]), faults=(Fault(0.0, "klicktipp", "hang", 4, seconds=10.0),),
-        blows=(Blow(0.25, "kill", 1, END + 0.5), Blow(END + 0.5, "suspend", 0, 4.0)),
-        # It gives up waiting for the answers only then.
-        reports=(Report(END + 8.0, "d0", 0),),
+    # It finds the bad answers when it wakes, before it gives up waiting; the other one is done by then.
+    "asleep while its calls fail": _story(
+        [AT_END], _people(4), _rule(["kt"]), latency=0.375, faults=(Fault(0.0, "klicktipp", "500", 4),),
+        blows=(Blow(0.25, "kill", 1, END), Blow(END + 0.25, "suspend", 0, 5.75)),
     ),  # fmt: skip
     "asleep between two calls": _story(
         [AT_END], _people(8), _rule(["ac"]), latency=1.0,
@@ -140,6 +140,14 @@ STORIES: dict[str, Story] = {
     "cancelled": _story(
         [AT_END, Plan(0.75, AT_END.start, AT_END.end, cancelled=True)], _people(4), _rule(["kt", "mail"])
     ),
+    "cancelled while it is judged": _story(
+        [AT_END, Plan(END + 0.5, AT_END.start, AT_END.end, cancelled=True)], _people(300), _rule(["kt"]),
+        workers=1, sweep=True, blows=(Blow(END + 0.375, "kill", 0, 0.625),),
+    ),  # fmt: skip
+    "moved while it is judged": _story(
+        [AT_START, Plan(END + 0.5, AT_START.start + 5, AT_START.end + 5)], _people(300), _rule(["kt"], anchor="start"),
+        workers=1, sweep=True, blows=(Blow(END + 0.375, "kill", 0, 0.625),),
+    ),  # fmt: skip
     "moved": _story([AT_END, Plan(1.0, AT_END.start + 2, AT_END.end + 2)], _people(4), _rule(["kt"]), reports=(
         Report(1.25, "d0", 0), Report(1.5, "d0", 1), Report(3.0, "d0", 0))),
     "moved far": _story(
@@ -218,5 +226,10 @@ STORIES: dict[str, Story] = {
     "database killed": _story(
         [AT_END], _people(6), _rule(["mail", "kt", "kt_tag"]), latency=0.1,
         blows=(Blow(END + 0.25, "postgres"),), reports=(Report(1.0, "d0", 0),),
+    ),  # fmt: skip
+    # Many announcements in the last tenth of a second, and nobody beside them who makes the server write to disk.
+    "database killed in full flow": _story(
+        [AT_END], _people(99), _rule(["kt", "kt_tag", "ac", "kt_tag"]), workers=1, polls=False,
+        reports=(Report(0.125, "d0", 0),), blows=(Blow(END + 0.25, "postgres"),),
     ),  # fmt: skip
 }  # fmt: skip

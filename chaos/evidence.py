@@ -25,7 +25,8 @@ TABLES = {
             extract(epoch FROM batch.due_at)::float8 AS due, extract(epoch FROM batch.judged_at)::float8 AS judged_at,
             rule.spec ->> 'title' <> batch.rule_id AS anew
         FROM handoff.batches AS batch JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
-        JOIN handoff.rule_versions AS rule ON rule.rule_id = batch.rule_id AND rule.version = batch.rule_version""",
+        JOIN handoff.rule_versions AS rule ON rule.rule_id = batch.rule_id AND rule.version = batch.rule_version
+        ORDER BY batch.round""",
     "verdicts": """
         SELECT verdict.batch_id, verdict.ref, contact.email, verdict.included, verdict.reason,
             verdict.facts <> '{}' AS has_facts, extract(epoch FROM verdict.read_at)::float8 AS read_at
@@ -55,7 +56,8 @@ OPEN = """
     UNION ALL
     SELECT 'a lane is not given back' FROM handoff.lanes WHERE leased_until > clock_timestamp()
     UNION ALL
-    SELECT 'no certificate of ' || batch.rule_id FROM handoff.batches AS batch WHERE state = 'judged'
+    SELECT 'no certificate of ' || batch.rule_id FROM handoff.batches AS batch
+    WHERE (state = 'judged' OR EXISTS (SELECT FROM handoff.verdicts AS verdict WHERE verdict.batch_id = batch.id))
       AND NOT EXISTS (SELECT FROM handoff.certificates AS certificate WHERE certificate.batch_id = batch.id
         AND certificate.even AND certificate.written_at >= COALESCE((
             SELECT max(effect.settled_at) FROM handoff.effects AS effect

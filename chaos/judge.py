@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from chaos.case import CRASHED, Broken, Case
@@ -18,6 +19,8 @@ UNEVEN_SECONDS = 0.2
 """After so long a pause of the sandbox, calls that left one after the other arrive together."""
 CLEAR, KNOWN = 30.0, 12.0
 """So long after its moment a batch has been judged; so long after a cancellation every worker has heard of it."""
+LEFT_BEHIND = {"occasion_moved", "moved_back"}
+"""Why a round was cancelled in whose place another one is."""
 ONLINE = {"online", "not_online"}
 VIOLENT = {"kill", "suspend", "postgres"}
 LATE = {"hold": "held", "skip": "skipped", "send": "never"}
@@ -50,11 +53,12 @@ class Judge:
         for rule in self._story.rules:
             for date in self._story.dates:
                 if rule.waits_for(date):
-                    yield from self._batch(rule, date)
+                    yield from self._rounds(rule, date)
         for case in self._cases:
             yield from self._everybody(case)
             yield from self._in_time(case)
             yield from self._explained(case)
+            yield from self._certified(case)
             yield from self._order(case)
         yield from self._once()
         yield from self._partition()
@@ -81,25 +85,38 @@ class Judge:
                 if not same:
                     yield Broken(3, f"the ledger holds an older plan of {date.id} for the newest")
 
-    def _batch(self, rule: RuleLine, date: Date) -> Iterator[Broken]:
-        """Find the case's batch and judge what became of it as a whole."""
-        possible = list(bases(rule, date, self._jumped))
-        name = f"{rule.id} at {date.id}"
+    def _rounds(self, rule: RuleLine, date: Date) -> Iterator[Broken]:
+        """Find the batches, one a round, and judge what became of each as a whole."""
         found = self._evidence.rows("batches", rule_id=rule.id, key=date.id)
-        if not found:
-            if not date.last.cancelled:
-                yield Broken(6, f"{name}: nothing was ever planned")
+        if not found and not date.last.cancelled:
+            yield Broken(6, f"{rule.id} at {date.id}: nothing was ever planned")
+        current = ([batch for batch in found if batch["reason"] not in LEFT_BEHIND] or found)[-1:]
+        for batch in found:
+            if batch["state"] == "judged" or self._evidence.rows("verdicts", batch_id=batch["id"]):
+                yield from self._judged(rule, date, batch)
+            if batch in current and batch["state"] != "judged":
+                yield from self._not_judged(rule, date, batch)
+            elif batch["state"] not in {"judged", "cancelled"}:
+                yield Broken(6, f"{rule.id} at {date.id}: {batch['state']} ({batch['reason']}) beside another round")
+
+    def _judged(self, rule: RuleLine, date: Date, batch: dict[str, Any]) -> Iterator[Broken]:
+        """Make a case of a batch of which everybody was judged, or a part before it was cancelled or moved."""
+        due = batch["due"] - self._evidence.zero
+        possible = (b for b in bases(rule, date, self._jumped) if not b.plan.cancelled)
+        basis = next((b for b in possible if abs(b.due - due) < GRAIN), None)
+        if basis is None:
+            yield Broken(3, f"{rule.id} at {date.id}: judged for a moment at which the source said otherwise")
             return
-        batch, zero = found[0], self._evidence.zero
+        everybody = Case(rule, date, batch, basis, tuple(audience(rule, date, basis)))
+        included = {row["email"] for row in self._evidence.rows("verdicts", batch_id=batch["id"], included=True)}
+        part = tuple(person for person in everybody.people if self._known_as(person) in included)
+        self._cases.append(everybody if everybody.whole else replace(everybody, people=part))
+
+    def _not_judged(self, rule: RuleLine, date: Date, batch: dict[str, Any]) -> Iterator[Broken]:
+        """Judge whether a batch may be as it is though not everybody was judged."""
+        name, zero = f"{rule.id} at {date.id}", self._evidence.zero
         due, state = batch["due"] - zero, batch["state"]
-        if state == "judged":
-            basis = next((b for b in possible if not b.plan.cancelled and abs(b.due - due) < GRAIN), None)
-            if basis is None:
-                yield Broken(3, f"{name}: judged for a moment at which the source said otherwise")
-            else:
-                self._cases.append(Case(rule, date, batch, basis, tuple(audience(rule, date, basis))))
-            return
-        first = possible[0]
+        first = next(bases(rule, date, self._jumped))
         since = max(first.due, first.plan.since)
         if self._calm and not first.plan.cancelled and since + CLEAR < first.until and first.due < FAR:
             if not (state == LATE[rule.then] and first.due + rule.grace < batch["judged_at"] - zero + AIR):
@@ -125,8 +142,7 @@ class Judge:
         """Nobody lost, nobody who does not belong, everybody ended as they may."""
         wrong = 5 if case.rule.who in ONLINE else 6
         rows = self._evidence.rows("effects", batch_id=case.batch["id"])
-        # Of who is erased the ledger knows no address any more.
-        expected = {"" if person.email == self._story.erased else person.email: person for person in case.people}
+        expected = {self._known_as(person): person for person in case.people}
         for email in sorted({row["email"] for row in rows} - set(expected)):
             yield Broken(wrong, f"{case.name}: {email} does not belong to {case.rule.who} and was handed over")
         for email, person in expected.items():
@@ -137,6 +153,10 @@ class Judge:
                 yield Broken(wrong, f"{case.name}: {person.email} is {case.rule.who} and was lost")
             for row in mine:
                 yield from self._ended(case, person, row, rows)
+
+    def _known_as(self, person: Person) -> str:
+        """Return a person's address as the ledger has it: none any more of who was erased."""
+        return "" if person.email == self._story.erased else person.email
 
     def _ended(self, case: Case, person: Person, row: dict[str, Any], rows: list[dict[str, Any]]) -> Iterator[Broken]:
         step = case.rule.steps[row["step_no"]]
@@ -230,19 +250,25 @@ class Judge:
             yield Broken(3, f"{case.name}: handed over after the source had changed its mind readably")
 
     def _explained(self, case: Case) -> Iterator[Broken]:
-        """A verdict for everybody, and a certificate that is even and right."""
+        """Every verdict says enough, and nobody is without one when everybody was judged."""
         verdicts = self._evidence.rows("verdicts", batch_id=case.batch["id"])
-        listed = listed_by(case.date, case.basis.due)
-        if len(verdicts) < listed:
-            yield Broken(7, f"{case.name}: {listed} listed by the moment and {len(verdicts)} verdicts")
         for row in verdicts:
             told = row["reason"] and (row["has_facts"] or not row["email"] or row["reason"] == "duplicate")
             if not told:
                 yield Broken(7, f"{case.name}: the verdict on {row['ref']} says too little ({row['reason']})")
+        if not case.whole:
+            return
+        listed = listed_by(case.date, case.basis.due)
+        if len(verdicts) < listed:
+            yield Broken(7, f"{case.name}: {listed} listed by the moment and {len(verdicts)} verdicts")
         known = {row["email"] for row in verdicts}
         for person in people(case.date):
             if person.registered <= case.basis.due and person.email not in {*known, self._story.erased}:
                 yield Broken(7, f"{case.name}: no verdict on {person.email}")
+
+    def _certified(self, case: Case) -> Iterator[Broken]:
+        """A certificate that is even and right."""
+        listed = listed_by(case.date, case.basis.due)
         found = self._evidence.rows("certificates", batch_id=case.batch["id"])
         if not found:
             yield Broken(6, f"{case.name}: no certificate")
@@ -291,8 +317,9 @@ class Judge:
 
     def _partition(self) -> Iterator[Broken]:
         """Online and not_online rules of one moment: everybody registered in exactly one of them."""
-        for one in self._cases:
-            for other in self._cases:
+        whole = [case for case in self._cases if case.whole]
+        for one in whole:
+            for other in whole:
                 pair = (one.rule.who, other.rule.who) == ("online", "not_online") and one.date is other.date
                 if pair and abs(one.batch["due"] - other.batch["due"]) < GRAIN and one.basis == other.basis:
                     yield from self._split(one, other)

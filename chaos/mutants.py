@@ -71,7 +71,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "intents may be lost by a crash of the database", JOURNAL,
         "if group.intents:\n",
         "if group.intents:\n            await connection.exec_driver_sql('SET synchronous_commit = off')\n",
-        "database killed",
+        "database killed in full flow", "database killed",
     ),
     Mutant(
         "a connection is waited for after the announcement",
@@ -99,18 +99,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "AND (leased_until IS NULL OR leased_until < clock_timestamp())))", "AND leased_until IS NULL))",
         "killed before its moment",
     ),
-    Mutant(
-        "fence ignored: who lost the lane goes on",
-        (
-            Edit(f"handoff/{JOURNAL}", "AND lane.lease_owner = :owner AND lane.leased_until > clock_timestamp()", ""),
-            Edit(
-                f"handoff/{JOURNAL}",
-                "AND lane.lease_owner = :owner\n      -- What was ended meanwhile, erased for instance, stays ended.\n"
-                "      AND effect.state IN ('planned', 'sending', 'unknown')", "AND :owner <> ''",
-            ),
-            Edit(f"handoff/{LANE_RUN}", "or not self._fresh():", "or False:"),
-        ),
-        ("asleep while it waits for answers", "asleep"),
+    _one(
+        "fence ignored: who lost the lane writes what became of its calls", JOURNAL,
+        "AND lane.lease_owner = :owner\n      -- What was ended meanwhile, erased for instance, stays ended.\n"
+        "      AND effect.state IN ('planned', 'sending', 'unknown')", "AND :owner <> ''",
+        "asleep while its calls fail", "asleep",
     ),
     _one(
         "an effect of several calls goes on after its lane was lost", "delivery/standing.py",
@@ -189,6 +182,11 @@ MUTANTS: tuple[Mutant, ...] = (
     _one(
         "moved occasion not moved", "planner.py", 'await batches.move(connection, row["id"], due_at)', "pass",
         "moved", "moved far",
+    ),
+    _one(
+        "moved with those who were judged already", "planner.py",
+        'return row["state"] == "judged" or await batches.begun(connection, row["id"])',
+        'return row["state"] == "judged"', "moved while it is judged",
     ),
     _one(
         "older report overwrites newer", "ledger/occasions.py", "or_(OccasionRow.changed <= occasion.changed,",
@@ -302,7 +300,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "too late to be sent",
     ),
     _one(
-        "day quota not asked", "delivery/limiter.py", "if self._quota and not counted:\n                await self._count",
+        "day quota not asked", "delivery/limiter.py",
+        "if self._quota and not counted:\n                await self._count",
         "if False:\n                await self._count", "quota",
     ),
     _one("rate limit ignored", "delivery/limiter.py", "while self._interval:", "while False:", "rate"),

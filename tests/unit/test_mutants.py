@@ -82,6 +82,8 @@ def test_stories_hold_every_kind_of_thing() -> None:
     assert any(len(some) == 3 for some in plans)
     assert any(some[-1].cancelled for some in plans)
     assert any(report.plan == 0 and report.at > 2 for story in stories for report in story.reports)
+    doubled = [len(story.reports) - len({(one.date, one.plan) for one in story.reports}) for story in stories]
+    assert any(doubled)
 
 
 def test_every_part_of_airflow_is_killed_in_200_stories() -> None:
