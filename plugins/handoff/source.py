@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -11,16 +12,32 @@ from handoff.registration import Roster
 
 
 @dataclass(frozen=True, slots=True)
+class ListsTold:
+    """What a listing says of the occasions' own lists, so that they need not be read one by one.
+
+    :param read_at: when it was read (aware).
+    :param same_since: a list of which it says nothing is as it was then (aware).
+    :param refs: who is listed now, by series.
+    """
+
+    read_at: datetime
+    same_since: datetime
+    refs: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
     """A source account's own list of occasions as read at one time.
 
     :param only_changes: what did not change lately is not listed, so that nothing follows from not being listed.
     :param complete: ``False`` when some entries could not be understood: who is not listed may be one of them.
+    :param lists: what it says of the occasions' own lists, ``None`` where these have to be read.
     """
 
     occasions: tuple[Occasion, ...]
     complete: bool = True
     only_changes: bool = False
+    lists: ListsTold | None = None
 
 
 class Source(Protocol):

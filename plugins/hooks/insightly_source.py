@@ -18,7 +18,7 @@ from handoff.ledger import cursors
 from handoff.ledger.closings import last_of
 from handoff.occasion import Occasion
 from handoff.registration import Registration, Roster
-from handoff.source import Listing
+from handoff.source import Listing, ListsTold
 from hooks.insightly import InsightlyClient
 from hooks.insightly_cursor import PollCursor
 from hooks.protocols.answers import Denied
@@ -64,12 +64,15 @@ class InsightlySource:
         """
         async with self._engine.connect() as connection:
             cursor = PollCursor.parse(await cursors.read(connection, SOURCE, self._account.conn_id))
-        after = max(since, datetime.now(UTC) - COMPARED)
+        read_at = datetime.now(UTC)
+        after = max(since, read_at - COMPARED)
         watches = {kind: watch for kind in FIELDS if (watch := cursor.watch(kind))}
         changes = [await self._client.changed(kind, after) for kind in watches]
-        for problem in (problem for one in changes for problem in one.problems):
+        problems = [problem for one in changes for problem in one.problems]
+        for problem in problems:
             log.warning("%s: %s", self._account.conn_id, problem)
-        records = [record for one in changes for record in one.records if name_of(record) not in cursor.doubtful]
+        changed = [record for one in changes for record in one.records]
+        records = [record for record in changed if name_of(record) not in cursor.doubtful]
         async with self._engine.connect() as connection:
             known = await last_of(connection, SOURCE, self._account.conn_id, map(name_of, records))
         found = list[Occasion]()
@@ -77,7 +80,9 @@ class InsightlySource:
             before, watch = known.get(name_of(record)), watches[record.kind]
             if not is_unsure(record, before, watch):
                 found += occasions_of(record, before, self._account, watch=watch)
-        return Listing(tuple(found), complete=not any(one.problems for one in changes), only_changes=True)
+        attached = {name_of(record): tuple(map(str, record.contact_ids)) for record in changed}
+        lists = ListsTold(read_at, after + CLOCKS, attached) if watches and not problems else None
+        return Listing(tuple(found), complete=not problems, only_changes=True, lists=lists)
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the closing as it is now: taken back when the record was opened again, ``None`` when it is gone.

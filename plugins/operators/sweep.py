@@ -83,9 +83,13 @@ class SweepOperator(BaseAsyncOperator):
             self.log.warning("nobody came for what is due; rung for %s", ", ".join(swept.unheard))
         for counted in swept.published:
             (self.log.info if counted.even else self.log.error)("%s", counted)
-        for compared in swept.compared.values():
+        for (_, name), compared in swept.compared.items():
             for trouble in compared.troubles:
                 self.log.error("not compared: %s", trouble)
+            if compared.put_off_until:
+                self.log.warning(
+                    "compared from %s on: %s: the day's requests are used up", compared.put_off_until, name
+                )
         for part, why in swept.failed.items():
             self.log.error("%s failed: %s", part, why)
 
@@ -94,9 +98,11 @@ def _counts(compared: Compared) -> dict[str, int]:
     return {
         "occasions": compared.occasions,
         "lists": compared.lists,
+        "same": compared.same,
         "recorded": compared.recorded,
         "missing": compared.missing,
         "healed": compared.healed,
         "red": len(compared.red),
         "troubles": len(compared.troubles),
+        "put_off": int(compared.put_off_until is not None),
     }

@@ -23,8 +23,8 @@ Every five minutes:
 - **retention**: what was kept long enough is removed
 
 At least once an hour each source's own list is **compared** with the ledger: what was never heard is recorded, and
-whoever is missing is judged now. Red certificates are compared at once. Every certificate that is news is an event of
-the asset `handoff_certificates`.
+whoever is missing is judged now. Lists of participants are read where no other list tells of them. Red certificates
+are compared at once. Every certificate that is news is an event of the asset `handoff_certificates`.
 
 A part that fails hinders none of the others; the task `outcome` is red then and names what failed.
 

@@ -129,7 +129,7 @@ async def test_the_roster_is_the_one_who_booked(account: ETerminAccount, source:
     (eva,) = roster.registrations
     assert (eva.ref, eva.email, eva.first_name, eva.last_name) == ("uid-1", "eva@example.test", "Eva", "Muster")
     assert (eva.phone, eva.language, eva.registered_at) == ("+41790000000", "de", NOW - timedelta(hours=1))
-    assert eva.details == {"notes": "Bitte klingeln"}
+    assert eva.details == {"notes": "Bitte klingeln", "town": "Bern"}
     assert account.queries("/appointment")[-1] == {"id": "uid-1"}
     found, _ = await source.appointment(occasion)
     assert found is not None

@@ -183,7 +183,8 @@ async def test_the_missing_are_judged_for_the_moment_once_presence_reaches_it(le
     assert await certificate(ledger) == (2, 0, {}, 0, False, 2)
     assert await causes(ledger) == ["certificate/test_rule/d1"]
     source.presence_until = None
-    # Not yet time to compare again, but a red certificate does not wait.
+    # Not yet time to compare again, but a red certificate does not wait longer than for the next sweep.
+    await change(ledger, "UPDATE handoff.certificates SET compared_at = compared_at - interval '5 minutes'")
     await swept(ledger, source, rule)
     assert await causes(ledger) == []
     await delivered(ledger, target, rule)
@@ -252,7 +253,7 @@ async def test_lists_are_compared_hourly_and_old_ones_rarely(ledger: AsyncEngine
     await swept(ledger, source)
     assert source.asked == ["d1"]
     assert [await sweeps_after(0), await sweeps_after(1), await sweeps_after(2)] == [0, 1, 1]
-    assert [await sweeps_after(2, 10), await sweeps_after(11, 10), await sweeps_after(99, 31)] == [0, 1, 0]
+    assert [await sweeps_after(119, 10), await sweeps_after(121, 10), await sweeps_after(399, 31)] == [0, 1, 0]
     await sweeps_after(0)
     await swept(ledger, source, everything=True)
     assert source.asked == ["d1"]

@@ -116,7 +116,7 @@ def row(key: str = "uid-1", **more: Any) -> dict[str, Any]:
         "StartDateTime": "2026-05-11T10:00:00", "EndDateTime": "2026-05-11T10:30:00",
         "StartDateTimeUTC": "2026-05-11T08:00:00", "EndDateTimeUTC": "2026-05-11T08:30:00",
         "CreationDate": "2026-05-10T08:00:00", "FirstName": "Eva", "LastName": "Muster",
-        "Email": "eva@example.test", "Phone": "+41790000000", "Notes": "Bitte klingeln",
+        "Email": "eva@example.test", "Phone": "+41790000000", "Town": "Bern", "Notes": "Bitte klingeln",
         "ServicesText": "Erstgespräch", "BookingLanguage": "de", "ManualConfirmed": 1, "Sequence": 0, **more,
     }  # fmt: skip
 

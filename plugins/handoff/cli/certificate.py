@@ -69,11 +69,12 @@ def _text(one: OccasionBatches, counts: list[Count]) -> str:
 
 def _row(counted: Count) -> tuple[object, ...]:
     excluded = f" ({_parts(counted.excluded)})" if counted.excluded else ""
+    put_off = f" (put off until {moment(counted.put_off_until)})" if counted.put_off_until else ""
     red = f"RED: {counted.unaccounted} unaccounted for"
     return (
         counted.rule_id, counted.state, moment(counted.due_at), counted.listed, counted.handled,
         f"{sum(counted.excluded.values())}{excluded}", counted.pending, _parts(counted.effects),
-        moment(counted.compared_at), "even" if counted.even else red,
+        f"{moment(counted.compared_at)}{put_off}", "even" if counted.even else red,
     )  # fmt: skip
 
 

@@ -8,15 +8,22 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.delivery.sweep import Sweep
+from handoff.delivery.purpose import sparing_the_reserve
+from handoff.delivery.sweep import CURSOR, Sweep
 from handoff.errors import HandoffError
 from handoff.forecast import Need, Outlook, forecast, requests_of
-from handoff.ledger import batches, prospects, registrations
+from handoff.ledger import batches, cursors, prospects, registrations
 from handoff.ledger.bells import ring
 from handoff.ledger.prospects import Ahead
 
 AHEAD = timedelta(hours=24)
-READ_EVERY = timedelta(hours=1)
+LOOKS = tuple(timedelta(hours=hours) for hours in (24, 3))
+"""So long before a moment its list is read, or when it is first heard of later than that."""
+EARLY_LOOKS = tuple(timedelta(hours=hours) for hours in (24, 12, 6, 3, 2, 1))
+"""The same for rules that start early, by as much as the list is long."""
+UNSEEN = timedelta(minutes=2)
+"""So long before it is to be seen something may be written to the ledger."""
+LOOKED = "looked_ahead"
 SAME = timedelta(seconds=1)
 
 
@@ -69,25 +76,36 @@ async def start_early(connection: AsyncConnection, found: Sequence[Prospect], ow
 
 
 async def look_ahead(sweep: Sweep) -> None:
-    """Read the lists of the next 24 hours, each once an hour, and start early what would be done late."""
+    """Read the lists of the next 24 hours, each a few times, and start early what would be done late."""
+    now = datetime.now(UTC)
     async with sweep.engine.connect() as connection:
         waiting = await prospects.waiting(connection, AHEAD)
-    now, read = datetime.now(UTC), set[int]()
-    for one in waiting:
-        if one.known.id in read or one.due_at < now or (one.read_at and now - one.read_at < READ_EVERY):
-            continue
-        read.add(one.known.id)
+        looked = await cursors.read(connection, CURSOR, LOOKED)
+    last = datetime.fromisoformat(looked) if looked else now - AHEAD
+    for one in {one.known.id: one for one in waiting if _is_its_turn(one, last, now)}.values():
         with sweep.attempt(f"look_ahead {one.known.occasion.source}/{one.known.occasion.account}"):
             await _read(sweep, one)
     async with sweep.engine.begin() as connection:
+        await cursors.write(connection, CURSOR, LOOKED, now.isoformat())
         await start_early(connection, await look(connection, AHEAD))
+
+
+def _is_its_turn(one: Ahead, last: datetime, now: datetime) -> bool:
+    """Tell whether a list is to be read now, when the lists were last looked through at ``last``."""
+    if one.due_at < now:
+        return False
+    # Not whenever it was never read: of an empty list nothing is kept, and it would be read at every sweep.
+    turns = [one.due_at - before for before in (EARLY_LOOKS if one.rule.start_early else LOOKS)]
+    news = one.read_at is None and one.heard_at > last - UNSEEN
+    return news or any(last < turn <= now for turn in turns)
 
 
 async def _read(sweep: Sweep, one: Ahead) -> None:
     occasion = one.known.occasion
     try:
         source = await sweep.open_source(occasion.source, occasion.account)
-        roster = await source.roster(occasion, None)
+        with sparing_the_reserve():
+            roster = await source.roster(occasion, None)
     except HandoffError:
         # The comparison and the rule's own run say so; until then it is not known how many there will be.
         return

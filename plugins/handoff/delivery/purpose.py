@@ -19,6 +19,8 @@ LOOKING: Purposes = ("polling", "reserve")
 _purposes: ContextVar[Purposes] = ContextVar("purposes", default=FINISHING)
 """What was begun is finished from the reserve; nothing is begun from it: see ``Limiter.reserve``."""
 
+_sparing: ContextVar[bool] = ContextVar("sparing", default=False)
+
 
 def purposes_now() -> Purposes:
     """Return what the calls of this task are for."""
@@ -28,8 +30,18 @@ def purposes_now() -> Purposes:
 @contextmanager
 def spending(purposes: Purposes) -> Iterator[None]:
     """Say what the calls within a block are for."""
-    before = _purposes.set(purposes)
+    before = _purposes.set(tuple(one for one in purposes if one != "reserve") if _sparing.get() else purposes)
     try:
         yield
     finally:
         _purposes.reset(before)
+
+
+@contextmanager
+def sparing_the_reserve() -> Iterator[None]:
+    """Let nothing that is read within a block use the reserve, whatever its account was opened for."""
+    before = _sparing.set(True)
+    try:
+        yield
+    finally:
+        _sparing.reset(before)

@@ -135,11 +135,14 @@ async def _compare(sweep: Sweep, name: tuple[str, str]) -> None:
 
 
 async def _remember(sweep: Sweep, name: tuple[str, str], last: datetime | None, compared: Compared) -> None:
-    """Note when the account was compared, and tell the team when it could not be for long."""
+    """Note when the account was compared, or until when that is put off; tell the team when it fails for long."""
     cause = f"comparison/{'/'.join(name)}"
     async with sweep.engine.begin() as connection:
         if compared.read_at:
             await cursors.write(connection, CURSOR, "/".join(name), compared.read_at.isoformat())
+        if compared.read_at or compared.put_off_until:
+            until = compared.put_off_until
+            await cursors.write(connection, certificates.PUT_OFF, "/".join(name), until.isoformat() if until else "")
         if compared.troubles and (last is None or datetime.now(UTC) - last >= 2 * sweep.compare_every):
             words = f"lists of {name[1]} cannot be compared with the ledger: {compared.troubles[0]}"
             await notices.notice(connection, cause, "certificate", words, len(compared.troubles))

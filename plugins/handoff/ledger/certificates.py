@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import notices
+
+PUT_OFF = "sweep.put_off"
+"""The cursor of until when the comparison of an account, ``source/connection id``, is put off; empty when it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class Count:
     :param effects: how many effects are in which state.
     :param missing: how many entries of the source's own list the ledger did not know when it was compared.
     :param round: see :class:`handoff.ledger.schema.Batch`.
-    :param compared_at: when the source's own list was last read for comparison (aware).
+    :param compared_at: when the source last said who is listed (aware): its list was read for comparison, or what the
+        account lists showed that nobody is new on it.
+    :param put_off_until: no more is compared before (aware), for the day's requests for polling are used up.
     """
 
     batch_id: int
@@ -44,6 +49,7 @@ class Count:
     missing: int = 0
     compared_at: datetime | None = None
     round: int = 0
+    put_off_until: datetime | None = None
 
     @property
     def unaccounted(self) -> int:
@@ -63,6 +69,7 @@ class Count:
             "handled": self.handled, "excluded": dict(self.excluded), "pending": self.pending,
             "effects": dict(self.effects), "unaccounted": self.unaccounted, "missing": self.missing,
             "compared_at": self.compared_at.isoformat() if self.compared_at else None,
+            "put_off_until": self.put_off_until.isoformat() if self.put_off_until else None,
         }  # fmt: skip
 
     def __str__(self) -> str:
@@ -87,7 +94,8 @@ class OccasionBatches:
 # The row is kept as it is while its entries are counted: whoever judges more of them waits.
 BATCH = text("""
     SELECT batch.rule_id, batch.state, batch.due_at, COALESCE(batch.starts_at, batch.due_at) AS moment,
-        batch.round, occasion.key, occasion.title
+        batch.round, occasion.key, occasion.title, (SELECT value FROM handoff.cursors
+            WHERE source = :put_off AND account = occasion.source || '/' || occasion.account) AS put_off_until
     FROM handoff.batches AS batch
     JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
     WHERE batch.id = :batch_id FOR SHARE OF batch
@@ -165,7 +173,8 @@ NAMED = text("""
 async def count(connection: AsyncConnection, batch_id: int) -> Count:
     """Count a batch's entries from what is written in the ledger; hold it still until the transaction ends."""
     one = {"batch_id": batch_id}
-    batch = (await connection.execute(BATCH, one)).one()
+    batch = (await connection.execute(BATCH, {**one, "put_off": PUT_OFF})).one()
+    put_off_until = datetime.fromisoformat(batch.put_off_until) if batch.put_off_until else None
     entries = {row.verdict: row.entries for row in await connection.execute(ENTRIES, one)}
     handoffs = {row.open: row.handoffs for row in await connection.execute(HANDOFFS, one)}
     effects = {row.state: row.effects for row in await connection.execute(EFFECTS, one)}
@@ -187,6 +196,7 @@ async def count(connection: AsyncConnection, batch_id: int) -> Count:
         compared_at=compared.compared_at if compared else None,
         # What was missing stays said for as long as it shows.
         missing=compared.missing if compared and entries.get("unaccounted") else 0,
+        put_off_until=put_off_until if put_off_until and put_off_until > datetime.now(UTC) else None,
     )
 
 
