@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from email_validator import EmailNotValidError, validate_email
 
 from handoff.errors import HandoffError
-from handoff.spellings import spellings
+from handoff.spellings import left_out
 
 
 class UnusableAddress(HandoffError):
@@ -46,18 +45,10 @@ class Contact:
 
         They are found in either case and percent-encoded too, as vendors repeat them from what they were asked.
         """
-        words = _without(self.email, words) if self.email else words
+        words = left_out(self.email, words) if self.email else words
         for private in filter(None, (self.first_name, self.last_name, self.phone)):
-            words = _without(private, words, alone=True)
+            words = left_out(private, words, alone=True)
         return words
-
-
-def _without(private: str, words: str, *, alone: bool = False) -> str:
-    """Leave something out wherever it stands, or only where it is a word of its own."""
-    pattern = spellings(private)
-    if alone:
-        pattern = rf"(?:(?<!\w)|(?<=%[0-9a-f]{{2}})){pattern}(?!\w)"
-    return re.sub(pattern, "…", words, flags=re.IGNORECASE)
 
 
 def normalise_email(text: str | None) -> str:

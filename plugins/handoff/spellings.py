@@ -13,6 +13,17 @@ def spellings(words: str) -> str:
     return "".join(map(_spelling, words))
 
 
+def left_out(private: str, words: str, *, alone: bool = False) -> str:
+    """Return words without something, however it is spelled there; an ellipsis stands in its place.
+
+    :param alone: only where it is a word of its own, and not a part of another.
+    """
+    pattern = spellings(private)
+    if alone:
+        pattern = rf"(?:(?<!\w)|(?<=%[0-9a-f]{{2}})){pattern}(?!\w)"
+    return re.sub(pattern, "…", words, flags=re.IGNORECASE)
+
+
 def _spelling(sign: str) -> str:
     if sign.isascii() and sign.isalnum():
         return sign

@@ -64,10 +64,13 @@ class Meaning:
 
     def is_open(self, report: Report) -> bool:
         """Whether a request is needed to say what it means; so it is then for what follows of the same appointment."""
-        known = self.latest.get(report.key)
-        if self._is_doubtful(report) or self._boxes.asked(report.means(known, self._account), report.read_at):
+        if self._is_doubtful(report) or (self._boxes.wanted and self._is_asked(report)):
             self._open.add(report.key)
         return report.key in self._open
+
+    def _is_asked(self, report: Report) -> bool:
+        """Whether a contact has to be looked up for it."""
+        return self._boxes.asked(report.means(self.latest.get(report.key), self._account), report.read_at)
 
     async def settled(self, report: Report) -> list[Occasion]:
         """Return what it means, nothing when that cannot be found out. :raises TargetError: not now."""

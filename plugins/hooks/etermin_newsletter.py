@@ -33,6 +33,11 @@ class Boxes:
         self._rules = [rule for rule in rules if isinstance(rule, AppointmentRule) and rule.newsletter_only]
         self._ticked: dict[str, bool | None] = {}
 
+    @property
+    def wanted(self) -> bool:
+        """Whether any rule asks for the box at all."""
+        return bool(self._rules)
+
     def asked(self, occasions: Iterable[Occasion], now: datetime) -> bool:
         """Whether a rule needs to know about one of these, and nothing is said. :param now: aware."""
         silent = [one for one in occasions if "newsletter" not in one.facts and not one.cancelled]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from handoff.closings import WITH_HISTORY, Account, Watch, is_closed, is_same, is_unsure, name_of, occasions_of, plain
+from handoff.errors import Transient
 from handoff.occasion import Occasion
 from hooks.insightly import InsightlyClient
 from hooks.insightly_cursor import FIRST_LOOK_BACK, PollCursor
@@ -68,7 +69,8 @@ async def meaning(
     """Return the occasions that a poll means, in an order to record them; doubts that stay are kept in its cursor.
 
     :param known: the last occasion of each record, also of the doubtful ones.
-    :raises TargetError: the account cannot be read now. A history that alone cannot be read becomes a problem.
+    :raises TargetError: the account lets nobody in, or asks to wait. A history that cannot be read, or is not answered,
+        becomes a problem.
     """
     found, doubtful = list[Occasion](), polled.cursor.doubtful
     for record in polled.records:
@@ -76,9 +78,8 @@ async def meaning(
     latest = known | {occasion.series: occasion for occasion in found}
     for name in [name for name, doubt in doubtful.items() if not account.waits_for(doubt.record)]:
         del doubtful[name]
-    for doubt in to_ask(doubtful.values(), polled.spare, polled.most):
+    async for doubt, closed_at in _histories(client, polled):
         record, name = doubt.record, name_of(doubt.record)
-        closed_at = await _closed_at(client, doubt, polled.problems)
         if closed_at is not None:
             found += occasions_of(record, latest.get(name), account, closed_at, polled.watches[record.kind])
         if closed_at is not None or doubt.failed >= TRIES:
@@ -103,19 +104,30 @@ def _told(record: Record, before: Occasion | None, polled: Polled, account: Acco
     return tuple(occasions_of(record, before, account, watch=watch))
 
 
-async def _closed_at(client: InsightlyClient, doubt: Doubt, problems: list[str]) -> datetime | None:
-    """Return when an opportunity came into the state that it is in, ``None`` when that cannot be read."""
-    name, words = name_of(doubt.record), "its history does not say since when it is in its state"
-    try:
-        if moment := in_state_since(doubt.record, await client.state_history(doubt.record.id)):
-            return moment
-    except (Denied, UselessAnswer) as error:
-        words = str(error)
-        problems.append(f"{name}: {words}")
+async def _histories(client: InsightlyClient, polled: Polled) -> AsyncIterator[tuple[Doubt, datetime | None]]:
+    """Yield whose history was asked for, and since when they are in their state; ``None`` when that cannot be read.
+
+    After one that is not answered at all no other is asked for: it may be the account, and each would take as long.
+    """
+    for doubt in to_ask(polled.cursor.doubtful.values(), polled.spare, polled.most):
+        closed_at, answered, words = None, True, "its history does not say since when it is in its state"
+        try:
+            closed_at = in_state_since(doubt.record, await client.state_history(doubt.record.id))
+        except (Denied, Transient) as error:
+            answered, words = isinstance(error, Denied | UselessAnswer), str(error)
+            polled.problems.append(f"{name_of(doubt.record)}: {words}")
+        if closed_at is None:
+            _failed(doubt, words, polled.problems)
+        yield doubt, closed_at
+        if not answered:
+            return
+
+
+def _failed(doubt: Doubt, words: str, problems: list[str]) -> None:
     doubt.failed += 1
     if doubt.failed >= TRIES:
+        name = name_of(doubt.record)
         problems.append(f"{name}: given up after {TRIES} times, so it is not known when it was closed: {words}")
-    return None
 
 
 def _wait(doubtful: dict[str, Doubt], problems: list[str]) -> None:

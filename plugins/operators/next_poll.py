@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from airflow.sdk import BaseAsyncOperator, Context
 
-from handoff.ledger import cursors, poll_plans
+from handoff.ledger import cursors, poll_plans, quotas
 from handoff.ledger.poll_plans import PollPlan
 from hooks import callexa, etermin, insightly, webinaris
 from hooks.account import Account, ConnectionValues
@@ -60,15 +60,18 @@ class NextPollOperator(BaseAsyncOperator):
         self.source, self.account, self.requests, self.ledger_conn_id = source, account, requests, ledger_conn_id
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
-        """Read the cursor and the connection. :raises WrongCredentials: the connection cannot be used."""
+        """Read the cursor and the connection, and note what it allows.
+
+        :raises WrongCredentials: the connection cannot be used.
+        """
         account = ACCOUNTS[self.source](self.account, await connection_of(self.account))
         every, quota = 60 * account.number("poll_minutes", self.minutes, 1), account.limits.quota
         pace = pace_of(quota) * self.requests
         async with open_engine(self.ledger_conn_id, connections=1) as engine, engine.begin() as ledger:
             text = await cursors.read(ledger, self.source, self.account)
             plan = {"pace": pace, **_moments(LastPoll.parse(text), every, pace)}
-            kept = PollPlan(plan["at"], pace, quota.per_day if quota else None, account.polling)
-            await poll_plans.keep(ledger, self.source, self.account, kept)
+            await poll_plans.keep(ledger, self.source, self.account, PollPlan(plan["at"], pace, account.polling))
+            await quotas.declare(ledger, self.account, account.limits)
         return plan | self.more(text)
 
     def more(self, cursor: str | None) -> dict[str, Any]:

@@ -64,9 +64,10 @@ class RecordWebinarsOperator(BaseAsyncOperator):
     async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
         account = self.webinaris_conn_id
         async with engine.connect() as connection:
+            heeded = await cursors.poked(connection, SOURCE, account)
             cursor = DatesCursor.parse(await cursors.read(connection, SOURCE, account))
         # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
-        cursor.polled_at = datetime.now(UTC)
+        cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
         try:
             async with WebinarisClient.from_connection(account, await connection_of(account)) as client:
                 dates = await client.dates(updated_since=cursor.since or None)

@@ -22,6 +22,9 @@ PATIENCE = 5
 RETRY_SECONDS = 60.0
 """Where polls are further apart than this, the first retry comes so soon, and each further one after twice as long."""
 
+MOST_DOUBLINGS = 10
+"""Where many failures are waited out, twice as long each time would soon be no number of seconds any more."""
+
 Event = dict[str, Any]
 PASSING = (Transient, RateLimited, SQLAlchemyError, AirflowRuntimeError)
 """Failures that pass by themselves."""
@@ -108,7 +111,7 @@ class PollingTrigger(BaseTrigger):
 
     def _rest(self, error: Exception, failures: int) -> float:
         """Return the seconds until the next read after so many failed ones."""
-        soon = min(self.poll_interval, RETRY_SECONDS * 2 ** (failures - 1))
+        soon = min(self.poll_interval, RETRY_SECONDS * 2 ** min(failures - 1, MOST_DOUBLINGS))
         return max(soon, getattr(error, "retry_after", None) or 0.0)
 
 

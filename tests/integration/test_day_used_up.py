@@ -16,7 +16,7 @@ from airflow.sdk import BaseAsyncOperator
 from airflow.sdk.exceptions import TaskDeferred
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.ledger import alarms, cursors
+from handoff.ledger import alarms, cursors, prospects
 from handoff.ledger.quotas import next_day
 from operators.callexa import RecordAnswersOperator
 from operators.etermin import RecordAppointmentsOperator
@@ -175,6 +175,29 @@ async def test_news_is_heeded_after_the_pace_and_without_a_limit_within_seconds(
     plan = await planned("insightly", 3)
     assert plan["pace"] == pytest.approx(3 * 86_400 / 500)
     assert plan["not_before"] - polled_at.timestamp() == pytest.approx(plan["pace"])
+
+
+@pytest.mark.parametrize("vendor", RECORDERS)
+async def test_news_that_came_before_a_poll_hastens_no_other(
+    accounts: Accounts, ledger: AsyncEngine, vendor: str
+) -> None:
+    async with ledger.begin() as connection:
+        await cursors.poke(connection, vendor, f"{vendor}_default")
+        poked = await cursors.poked(connection, vendor, f"{vendor}_default")
+    await record(vendor)
+    assert (await planned(vendor))["seen"] == poked
+
+
+@pytest.mark.parametrize("vendor", RECORDERS)
+async def test_what_a_connection_allows_is_known_as_soon_as_the_next_poll_is_planned(
+    accounts: Accounts, ledger: AsyncEngine, vendor: str
+) -> None:
+    for extra in ({"requests_per_day": 1000}, {}):
+        accounts.connect(vendor, **extra)
+        await planned(vendor)
+        async with ledger.connect() as connection:
+            [account] = await prospects.accounts(connection)
+        assert (account.quota.per_day if account.quota else None) == extra.get("requests_per_day")
 
 
 async def waiting(plan: dict[str, Any]) -> tuple[str, dict[str, Any]]:

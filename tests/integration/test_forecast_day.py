@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.ledger import freezes, poll_plans, prospects, quotas
+from handoff.ledger import cursors, freezes, poll_plans, prospects, quotas
 from handoff.ledger.poll_plans import PollPlan
 from handoff.ledger.quotas import Limits, Quota
 from tests.support.commands import handoff
@@ -26,7 +27,7 @@ async def a_day(ledger: AsyncEngine, next_at: float) -> None:
         await quotas.declare(connection, "insightly_default", Limits(10.0, polled))
         await quotas.declare(connection, "klicktipp_default", Limits(10.0, Quota(2000)))
         await quotas.declare(connection, "quentn_default", Limits(5.0))
-        await poll_plans.keep(connection, "insightly", "insightly_default", PollPlan(next_at, 518.4, 1000, 0.5))
+        await poll_plans.keep(connection, "insightly", "insightly_default", PollPlan(next_at, 518.4, 0.5))
     for purpose, used in (("polling", 12), ("writes", 3)):
         await change(ledger, TODAY, account="insightly_default", purpose=purpose, used=used)
     await change(ledger, "INSERT INTO handoff.day_uses SELECT account, day - 1, purpose, 77 FROM handoff.day_uses")
@@ -71,6 +72,28 @@ async def test_writes_leave_room_for_polling(ledger: AsyncEngine) -> None:
         found = {one.account: one.now for one in await prospects.accounts(connection)}
     assert (found["insightly_default"].per_day, found["insightly_default"].used) == (400, 3)
     assert (found["klicktipp_default"].per_day, found["quentn_default"].per_day) == (1800, None)
+
+
+async def test_the_limit_of_the_day_is_the_one_declared_last(ledger: AsyncEngine) -> None:
+    """An account whose watch is paused is planned no more, but sending says what its connection allows by now."""
+    await a_day(ledger, 0.0)
+    for limits, writes in ((Limits(10.0, Quota(5000, polling=0.5)), 2000), (Limits(10.0), None)):
+        async with ledger.begin() as connection:
+            await quotas.declare(connection, "insightly_default", limits)
+            found = {one.account: one.now for one in await prospects.accounts(connection)}
+        assert found["insightly_default"].per_day == writes
+
+
+@pytest.mark.parametrize("more", [{"per_day": 77}, {}], ids=["an older one", "a newer one"])
+async def test_a_plan_that_another_version_of_the_program_kept_is_read(
+    ledger: AsyncEngine, more: dict[str, int]
+) -> None:
+    await a_day(ledger, 0.0)
+    kept = json.dumps({"next_at": 60.0, "pace_seconds": 5.0, "polling": 0.5, **(more or {"unheard_of": 1})})
+    async with ledger.begin() as connection:
+        await cursors.write(connection, "insightly.plan", "insightly_default", kept)
+        [polls] = [one.polls for one in await prospects.accounts(connection) if one.polls]
+    assert polls == PollPlan(60.0, 5.0, 0.5)
 
 
 async def test_what_is_open_is_counted_in_requests_unless_a_person_has_to_let_it_go(ledger: AsyncEngine) -> None:

@@ -203,6 +203,15 @@ async def test_a_changed_rule_is_no_move_and_another_round_is_planned_with_it(le
     assert (due, version) == (LATER - timedelta(minutes=20), 2)
 
 
+async def test_moved_back_it_is_not_reminded_of_again_though_the_rule_has_changed_since(ledger: AsyncEngine) -> None:
+    world = await handed_over(ledger)
+    await world.sent()
+    changed = reminder(when={"minutes": 20, "before": "start"})
+    await world.told(LATER, rules=[changed])
+    await world.told(SOON, rules=[changed])
+    assert await world.rounds() == [(0, "judged", ""), (1, "cancelled", "moved_back")]
+
+
 async def test_a_rule_that_does_not_select_it_any_more_begins_no_round(ledger: AsyncEngine) -> None:
     world = await handed_over(ledger)
     await world.told(LATER, rules=[reminder(webinars=["other"])])

@@ -19,11 +19,10 @@ from handoff.errors import HandoffError
 from handoff.ledger import rule_versions
 from handoff.ledger.bells import ring
 from handoff.ledger.occasions import occasion_from_row
+from handoff.occasion import BY_HAND
 from handoff.planner import due_moment
 
 DROPPED = "dropped_by_person"
-MOVED = "occasion_moved"
-"""What the reason of an effect begins with that is held because its date was moved into the future."""
 
 
 class NotDecidable(HandoffError):
@@ -179,7 +178,7 @@ async def _decide_effect(connection: AsyncConnection, subject: Subject, decision
     if _decided_before(row, decision):
         return Decided(subject, False, row.state)
     _refuse_effect(row, subject, decision)
-    allowed = await _allowed(connection, row) if decision is Decision.SEND_AGAIN else "{}"
+    allowed = await _allowed(connection, row.handoff_id) if decision is Decision.SEND_AGAIN else "{}"
     given = {Decision.SENT: {}, Decision.SEND_AGAIN: {"allowed": allowed}, Decision.DROP: {"dropped": DROPPED}}
     await connection.execute(DECIDE[decision], {"id": subject.id, **given[decision]})
     rest = {
@@ -195,16 +194,17 @@ async def _decide_effect(connection: AsyncConnection, subject: Subject, decision
     return Decided(subject, True, state, followed.rowcount)
 
 
-async def _allowed(connection: AsyncConnection, row: Row[Any]) -> str:
-    """Return what an effect keeps of the decision, as JSON: the date that the person has seen, if it had been moved.
+async def _allowed(connection: AsyncConnection, handoff_id: int) -> str:
+    """Return what effects keep of the decision, as JSON: the moment for the date that the person has seen.
 
-    Should it be moved once more, the effect is held once more.
+    Should the date be moved afterwards, they are held, or skipped where another round waits, as without a decision.
     """
-    if not row.reason.startswith(MOVED):
+    found = (await connection.execute(OCCASION, {"handoff_id": handoff_id})).mappings().one()
+    occasion = occasion_from_row(found)
+    if occasion.source == BY_HAND:
         return "{}"
-    found = (await connection.execute(OCCASION, {"handoff_id": row.handoff_id})).mappings().one()
     rule = await rule_versions.load(connection, found["rule_id"], found["rule_version"])
-    return json.dumps({"allowed_for": due_moment(rule, occasion_from_row(found)).isoformat()})
+    return json.dumps({"allowed_for": due_moment(rule, occasion).isoformat()})
 
 
 def _drops(decision: Decision) -> bool:

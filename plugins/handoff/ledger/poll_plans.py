@@ -1,4 +1,7 @@
-"""How source accounts are polled, as their connections say: kept for those who look ahead and see no connection."""
+"""How source accounts are polled, as their connections say: kept for those who look ahead and see no connection.
+
+How many requests a day they are allowed stands with their other limits, see :func:`handoff.ledger.quotas.declare`.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,18 @@ class PollPlan:
 
     :param next_at: when the next poll is due, unix seconds; 0 for at once.
     :param pace_seconds: polls are at least so far apart for the day's requests to last; 0 without a limit of them.
-    :param per_day: requests a day, ``None`` without a limit. :param polling: share of them for polling.
+    :param polling: share of the day's requests for polling.
     """
 
     next_at: float
     pace_seconds: float
-    per_day: int | None
     polling: float
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what :func:`keep` wrote."""
-        return cls(**json.loads(text))
+        """Read what :func:`keep` wrote, also that of another version of this program."""
+        data = json.loads(text)
+        return cls(data["next_at"], data["pace_seconds"], data["polling"])
 
     @property
     def next_poll_at(self) -> datetime:

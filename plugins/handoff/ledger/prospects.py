@@ -23,6 +23,7 @@ class Ahead:
     """A batch that waits.
 
     :param starts_at: when its sending starts if that is earlier than ``due_at``.
+    :param heard_at: when its occasion was last reported as something new (aware).
     :param listed: contacts on its list as read at ``read_at``, ``None`` when it was never read.
     """
 
@@ -31,6 +32,7 @@ class Ahead:
     known: KnownOccasion
     due_at: datetime
     starts_at: datetime | None
+    heard_at: datetime
     listed: int
     read_at: datetime | None
 
@@ -109,6 +111,7 @@ async def waiting(connection: AsyncConnection, within: timedelta) -> list[Ahead]
                 known=known,
                 due_at=row["due_at"],
                 starts_at=row["starts_at"],
+                heard_at=row["updated_at"],
                 listed=row["contacts"],
                 read_at=row["read_at"],
             )
@@ -121,8 +124,7 @@ async def accounts(connection: AsyncConnection) -> list[AccountToday]:
     found = []
     for row in (await connection.execute(ACCOUNTS)).all():
         polls = PollPlan.parse(row.plan) if row.plan else None
-        per_day = polls.per_day if polls else row.per_day
-        quota = Quota(per_day, polling=polls.polling if polls else 0.0) if per_day else None
+        quota = Quota(row.per_day, polling=polls.polling if polls else 0.0) if row.per_day else None
         used: dict[Purpose, int] = {"writes": row.writes, "polling": row.polling, "reserve": row.reserve}
         found.append(AccountToday(row.account, row.rate, quota, row.bulk_from, used, polls))
     return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from handoff.errors import RateLimited, Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
-from handoff.spellings import spellings
+from handoff.spellings import left_out
 from hooks.protocols.wire import Request, Response
 
 ADDRESS = re.compile(r"[^\s\"'<>()\[\],;:=]+(?:@|%(?:25)*40)[^\s\"'<>()\[\],;:=]+")
@@ -114,22 +114,18 @@ def read(account: str, request: Request, response: Response, explain: Callable[[
     raise Denied(account, request.operation, f"HTTP {response.status}: {clean(words, request)}", response.status, code)
 
 
-def clean(words: str, request: Request) -> str:
+def clean(words: str, request: Request, private: Collection[str] = ()) -> str:
     """Return a vendor's words without the contact's data and our secrets.
 
     Left out are addresses, long numbers, what we sent of the contact, and the values of our headers; in either case,
     and percent-encoded too.
+
+    :param private: what is to be left out besides, e.g. what stood of the contact in a query.
     """
-    for value in sorted({*_sent(request.json), *_secrets(request)}, key=len, reverse=True):
-        words = _without(value, words)
+    for value in sorted({*private, *_sent(request.json), *_secrets(request)}, key=len, reverse=True):
+        words = left_out(value, words) if len(value) <= LONGEST_NAME else words.replace(value, "…")
     words = NUMBER.sub("…", ADDRESS.sub("…", words))
     return " ".join(words.split())[:MAX_WORDS]
-
-
-def _without(value: str, words: str) -> str:
-    if len(value) > LONGEST_NAME:
-        return words.replace(value, "…")
-    return re.sub(spellings(value), "…", words, flags=re.IGNORECASE)
 
 
 def _secrets(request: Request) -> Iterator[str]:

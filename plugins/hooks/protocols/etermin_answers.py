@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -106,9 +105,7 @@ def _raise_business_error(account: str, request: Request, document: Any) -> None
 def _discreet(words: str, request: Request) -> str:
     """Return the vendor's words without what the query said of a person: parameters stand there in writes, too."""
     personal = {value.strip() for name, value in request.query.items() if name not in NOT_PERSONAL}
-    for value in sorted((value for value in personal if len(value) > 1), key=len, reverse=True):
-        words = re.sub(re.escape(value), "…", words, flags=re.IGNORECASE)
-    return clean(words, request)
+    return clean(words, request, [value for value in personal if len(value) > 1])
 
 
 def _explain(document: Any) -> tuple[str, int | None]:

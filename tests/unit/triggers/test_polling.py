@@ -110,6 +110,10 @@ async def test_a_trigger_may_be_more_patient(clock: Clock) -> None:
     assert clock.now == 600.0
 
 
+async def test_however_often_it_failed_it_is_repeated(clock: Clock) -> None:
+    assert await event_of(Patient(0.5, *[DROPPED] * 1100, DONE)) == DONE
+
+
 async def test_a_read_that_works_begins_the_count_anew(clock: Clock) -> None:
     failing = [DROPPED] * (PATIENCE - 1)
     assert await event_of(Scripted(30.0, *failing, None, *failing, None, *failing, DONE)) == DONE
