@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.appointments import Account, event_of, glimpsed, id_of, standing
 from handoff.delivery.purpose import LOOKING
+from handoff.errors import TargetError
 from handoff.ledger.occasions import by_keys
 from handoff.occasion import Occasion
 from handoff.registration import Registration, Roster
@@ -74,19 +75,26 @@ class ETerminSource:
         listed = {one.id for one in alive.appointments}
         told_gone = [one for one in gone.deletions if one.appointment.id not in listed]
         reports = [Report(one, alive.read_at) for one in alive.appointments]
-        found = await self._meaning(reports + [Report.of(one, gone.read_at) for one in told_gone])
-        return Listing(tuple(found), complete=not problems, lists=ListsTold(now, EVER))
+        found, all_said = await self._meaning(reports + [Report.of(one, gone.read_at) for one in told_gone])
+        return Listing(tuple(found), complete=all_said and not problems, lists=ListsTold(now, EVER))
 
-    async def _meaning(self, reports: list[Report]) -> list[Occasion]:
+    async def _meaning(self, reports: list[Report]) -> tuple[list[Occasion], bool]:
+        """Return what reports mean, and whether of all; contacts that cannot be looked up keep nobody waiting."""
         async with self._engine.connect() as connection:
             known = await known_of(connection, self._account.conn_id, sorted({one.key for one in reports}))
         found, unsaid = list[Occasion](), list[str]()
-        boxes = Boxes(self._client, self._rules, unsaid)
+        boxes, trouble = Boxes(self._client, self._rules, unsaid), False
         for report in reports:
-            found += await boxes.means(report, known.get(report.key), self._account)
+            before = known.get(report.key)
+            try:
+                if not trouble or not boxes.asked(report.means(before, self._account), report.read_at):
+                    found += await boxes.means(report, before, self._account)
+            except TargetError as error:
+                trouble = True
+                unsaid.append(f"{report.key}: its contact and those after it cannot be looked up now: {error}")
         for problem in unsaid:
             log.warning("%s: %s", self._account.conn_id, problem)
-        return found
+        return found, not trouble
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the appointment as it is now, ``None`` when it is not there any more.

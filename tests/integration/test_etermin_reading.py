@@ -173,6 +173,24 @@ async def test_a_box_is_looked_up_the_day_before_it_is_needed(account: Account, 
     assert found[-1].facts["newsletter"] is True
 
 
+async def test_contacts_that_cannot_be_looked_up_now_keep_the_others_of_a_list_from_nobody(
+    account: Account, ledger: AsyncEngine
+) -> None:
+    account.rules(ASKING)
+    booked, old = plain(account.served.now), "2025-01-01T10:00:00"
+    rows_ = [account.row(f"a{number}", Email=f"person{number}@example.org", BookingDateUTC=booked) for number in (1, 2)]
+    account.served.answer("/appointment", (200, [*rows_, account.row("b", BookingDateUTC=old)]))
+    account.served.answer("/contact", (500, {"Message": "?"}))
+    source = await open_source("etermin", CONN_ID, ledger)
+    listing = await source.occasions(account.served.now)
+    assert ([one.key for one in listing.occasions], listing.complete) == (["b"], False)
+    assert len(account.served.queries("/contact")) == 1, "who asks the next one waits in vain as well"
+    account.served.answer("/contact", (200, [BERT]))
+    listing = await source.occasions(account.served.now)
+    assert ([one.key for one in listing.occasions], listing.complete) == (["a1", "a2", "b"], True)
+    await source.close()
+
+
 async def test_the_box_of_what_was_deleted_is_looked_up_then(account: Account, ledger: AsyncEngine) -> None:
     account.rules(rule("deleted", {"minutes": 0, "after": "deleted"}, newsletter_only=True))
     account.served.feed(account.row("a1"))
