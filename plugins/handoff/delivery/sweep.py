@@ -129,9 +129,9 @@ async def _compare(sweep: Sweep, name: tuple[str, str]) -> None:
     )
     sweep.compared[name] = compared
     await _remember(sweep, name, last, compared)
-    for error in compared.unforeseen:
-        with sweep.attempt(f"compare {'/'.join(name)}"):
-            raise error
+    if compared.unforeseen:
+        part = f"compare {'/'.join(name)}"
+        sweep.failed[part] = "; ".join(dict.fromkeys(place(error, part) for error in compared.unforeseen))
 
 
 async def _remember(sweep: Sweep, name: tuple[str, str], last: datetime | None, compared: Compared) -> None:
