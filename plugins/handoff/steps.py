@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from handoff.windows import Window
 
@@ -181,6 +182,23 @@ class CallexaRecipient(Step):
         strict=True,
         description="Days that Callexa waits before it writes (Verzögerung); 0: as the survey is set up",
     )
+    at_most_days: int = Field(
+        default=0,
+        ge=0,
+        le=365,
+        strict=True,
+        exclude_if=lambda days: not days,
+        description="Days after which Callexa does not write any more (Höchstverzögerung), e.g. 14 beside "
+        "delay_days: 3; 0: as the survey is set up",
+    )
+
+    @field_validator("at_most_days")
+    @classmethod
+    def _leaves_time(cls, days: int, known: ValidationInfo) -> int:
+        if 0 < days < known.data.get("delay_days", 0):
+            right = "at_most_days must not be below delay_days, or leave one of them out"
+            raise PydanticCustomError("never_written", "Callexa would never write", {"right": right})
+        return days
 
     asks: ClassVar[bool] = True
     to_person: ClassVar[bool] = True
@@ -217,6 +235,9 @@ class QuentnContact(Step):
     )
     merge: Literal["update_add", "update", "add"] = Field(
         "update_add", description="What becomes of values that the contact has: Quentn's duplicate_merge_method"
+    )
+    create: bool = Field(
+        True, description="false: where the address is not in Quentn, nothing is done (nur vorhandene Kontakte)"
     )
 
     rendered: ClassVar[tuple[str, ...]] = ("fields", "notes")

@@ -93,10 +93,18 @@ class CallexaHook(VendorHook):
         """Return the account's surveys, id to name."""
         return self.carry(self.protocol.read_surveys())
 
-    def add_recipient(self, survey: str, email: str, name: str = "", *, delay_days: int = 0) -> Queued:
-        """Queue a recipient for a survey, given by name or id. :raises Refused: the account has no such survey."""
+    def add_recipient(
+        self, survey: str, email: str, name: str = "", *, delay_days: int = 0, at_most_days: int = 0
+    ) -> Queued:
+        """Queue a recipient for a survey, given by name or id.
+
+        :param delay_days: how long Callexa waits at least. :param at_most_days: after how many days it does not write
+            any more; 0: as the survey is set up. :raises Refused: the account has no such survey.
+        """
         survey_id = self.carry(self.protocol.surveys.resolve(survey))
-        return self.carry(self.protocol.add_recipient(survey_id, email, name, delay_days=delay_days))
+        return self.carry(
+            self.protocol.add_recipient(survey_id, email, name, delay_days=delay_days, at_most_days=at_most_days)
+        )
 
     def answers(self, survey: str, updated_after: datetime | None = None) -> Answers:
         """Return the answers to a survey, given by name or id; see :meth:`CallexaClient.answers`."""

@@ -48,6 +48,7 @@ class CallexaSteps:
             f"{contact.first_name} {contact.last_name}".strip(),
             external_id=_external_id(call),
             delay_days=step.delay_days,
+            at_most_days=step.at_most_days,
         )
         facts = {"survey_id": survey_id, "recipient_id": queued.id, "state": queued.state}
         return facts | {key: word for key, word in (("reason", queued.reason), ("send_at", queued.send_at)) if word}

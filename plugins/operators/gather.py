@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.delivery.by_hand import hand_over
 from handoff.delivery.lease import kept
 from handoff.delivery.looking_ahead import look, start_early
 from handoff.delivery.moment import first_looks
 from handoff.ledger import batches, bells, resets
 from handoff.ledger.batches import WaitingBatch
-from handoff.recipients import UnusableLine, recipients
 from handoff.rule import Rule
+from handoff.trigger_form import ONE_CONTACT, RESET, TriggerForm, UnusableForm, read
 from operators.limits import declare_limits
 from operators.rule_operator import RuleOperator
 from operators.work import open_engine, open_sources, run_owner
@@ -37,9 +34,9 @@ class GatherOperator(RuleOperator):
     async def aexecute(self, context: Context) -> list[int]:
         """Claim, read, and say how many shards the delivery needs."""
         rule, owner = Rule.model_validate(self.rule), run_owner(context)
+        form = _form(rule, context)
         async with open_engine(self.ledger_conn_id) as engine, open_sources(engine) as sources:
-            if context["params"].get("mode") == "one_contact":
-                await self._by_hand(engine, rule, context)
+            await self._by_hand(engine, rule, form, context)
             async with engine.begin() as connection:
                 # Starting a task takes part of the lead: until deliver has begun, nobody renews the lease.
                 lead = await bells.lead_seconds(connection)
@@ -64,45 +61,31 @@ class GatherOperator(RuleOperator):
         for one in mine:
             self.log.info("batch %s: %s", one.ahead.batch_id, one.outlook.in_words())
 
-    async def _by_hand(self, engine: AsyncEngine, rule: Rule, context: Context) -> None:
-        params, now = context["params"], datetime.now(UTC)
-        anchors = {name: _moment_given(params, f"occasion_{name}", now) for name in rule.anchors}
-        people, key = _people(params), f"{rule.id}/{context['run_id']}"
-        if params.get("reset"):
-            await _reset(engine, rule, people, context)
-        await hand_over(engine, rule, key=key, people=people, title=params["occasion_title"], anchors=anchors)
+    async def _by_hand(self, engine: AsyncEngine, rule: Rule, form: TriggerForm, context: Context) -> None:
+        """Do what the form says of the contacts that it names; a reset is all that its run does."""
+        if form.mode == ONE_CONTACT:
+            key = f"{rule.id}/{context['run_id']}"
+            await hand_over(engine, rule, key=key, people=form.people, title=form.title, anchors=form.anchors)
+        elif form.mode == RESET:
+            await _reset(engine, rule, form, context)
+            self.log.info("%s contacts reset; this run sends nothing", len(form.people))
+            later = sorted(self.get_flat_relative_ids(upstream=False))
+            raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]
 
 
-async def _reset(engine: AsyncEngine, rule: Rule, people: list[Contact], context: Context) -> None:
-    """Let the contacts of the form pass through the rule again, at the occasions to come."""
-    keys = [person.key for person in people]
+def _form(rule: Rule, context: Context) -> TriggerForm:
+    try:
+        return read(rule, context["params"])
+    except UnusableForm as unusable:
+        raise AirflowFailException(str(unusable)) from None
+
+
+async def _reset(engine: AsyncEngine, rule: Rule, form: TriggerForm, context: Context) -> None:
+    """Let the contacts of the form pass through the rule again, at the occasions to come: all of them or none."""
+    keys = [person.key for person in form.people]
     by = getattr(context.get("dag_run"), "triggering_user_name", None) or ""
     async with engine.begin() as connection:
-        await resets.add(connection, keys, rule.id, by=by, because=f"trigger form, run {context['run_id']}")
-
-
-def _people(params: Mapping[str, Any]) -> list[Contact]:
-    """Return the one contact of the form, and those of its list."""
-    email, language = params.get("email"), params["language"]
-    listed = params.get("recipients") or ""
-    try:
-        one = [] if listed and not email else [normalise_email(email)]
-        people = recipients(listed, language)
-    except UnusableAddress as unusable:
-        raise AirflowFailException(f"the e-mail address in the form cannot be used: {unusable.reason}") from None
-    except UnusableLine as unusable:
-        raise AirflowFailException(str(unusable)) from None
-    names = params.get("first_name") or "", params.get("last_name") or ""
-    return [*(Contact(address, *names, language=language) for address in one), *people]
-
-
-def _moment_given(params: Mapping[str, Any], name: str, now: datetime) -> datetime:
-    """Return a moment of the form (aware), ``now`` when it was left empty."""
-    try:
-        given = datetime.fromisoformat(params[name]) if params.get(name) else now
-    except ValueError:
-        words = f"{name} in the form is no date and time; write it like 2026-11-20T18:00:00+01:00"
-        raise AirflowFailException(words) from None
-    if given.tzinfo is None:
-        raise AirflowFailException(f"{name} in the form has no time zone; write it like 2026-11-20T18:00:00+01:00")
-    return given
+        done = await resets.add(connection, keys, rule.id, by=by, because=f"trigger form, run {context['run_id']}")
+        if done < len(keys):
+            words = f"the data of {len(keys) - done} of these {len(keys)} contacts was erased"
+            raise AirflowFailException(f"nobody was reset: {words}, and nobody erased is handed over again")

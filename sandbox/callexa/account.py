@@ -95,10 +95,11 @@ class CallexaAccount:
         self._ahead += seconds
 
     def ask(self, survey: Survey, email: str, name: str, salutation: str, delay: float,
-            external_id: str | None) -> Recipient:  # fmt: skip
+            external_id: str | None, max_delay_days: int = 0) -> Recipient:  # fmt: skip
         """Queue an address, or skip it when it was asked within the survey's minimum distance.
 
-        :param delay: seconds until the survey is sent.
+        :param delay: seconds until the survey is sent. :param max_delay_days: only shown with the effect, since here
+            nothing is sent later than that.
         """
         now, address = self.now(), normal_address(email)
         send_at = now + delay
@@ -109,7 +110,7 @@ class CallexaAccount:
         survey.recipients[one.id] = one
         self._effects.record(
             "callexa", "skip" if recently else "recipient", address, survey=survey.id, id=one.id, name=name,
-            salutation=salutation, external_id=external_id, delay_days=delay / 86400,
+            salutation=salutation, external_id=external_id, delay_days=delay / 86400, max_delay_days=max_delay_days,
         )  # fmt: skip
         return one
 

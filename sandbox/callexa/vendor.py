@@ -78,8 +78,10 @@ class Callexa:
         if not isinstance(name, str):
             raise self._refusal(400, "name: is missing")
         salutation, external_id = (self._text(body, field) for field in ("salutation", "external_id"))
-        delay = self._delay(body)
-        one = self._account.ask(survey, email, name, salutation or "", delay * DAY, external_id)
+        delay, most = self._days(body, "delay_days"), self._days(body, "max_delay_days")
+        if 0 < most < delay:
+            raise self._refusal(400, "max_delay_days: is less than delay_days")
+        one = self._account.ask(survey, email, name, salutation or "", delay * DAY, external_id, most)
         if one.send_at is None:
             return json_answer({"id": one.id, "state": "skipped", "reason": "asked_recently"})
         return json_answer({"id": one.id, "state": "queued", "send_at": moment_text(one.send_at)}, 201)
@@ -111,10 +113,10 @@ class Callexa:
             raise self._refusal(400, f"{name}: must be a text")
         return value
 
-    def _delay(self, body: dict[str, Any]) -> int:
-        value = body.get("delay_days", 0)
+    def _days(self, body: dict[str, Any], name: str) -> int:
+        value = body.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LONGEST_DELAY:
-            raise self._refusal(400, f"delay_days: must be a whole number from 0 to {LONGEST_DELAY}")
+            raise self._refusal(400, f"{name}: must be a whole number from 0 to {LONGEST_DELAY}")
         return value
 
     def _since(self, call: Call) -> float | None:

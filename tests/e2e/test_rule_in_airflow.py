@@ -13,8 +13,11 @@ import pytest
 import requests
 
 from launch.laboratory import effects, rule_text, running_airflow, webinar
-from launch.stack import Stack
+from launch.settings import kept_secrets
+from launch.stack import PARTS, Stack
 from sandbox import credentials
+from sandbox.people import LAST_NAMES
+from tests.support.airflow_records import records, told
 
 pytestmark = pytest.mark.e2e
 
@@ -25,6 +28,8 @@ STEPS = [
     {"step": "email", "template": "webinar_attended"},
 ]
 PEOPLE, SOON, LATER = 8, 22.0, 3600.0
+LIKE_ANY_OTHER = 6
+"""Names of so few letters may be part of any word."""
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +135,30 @@ def test_an_address_that_cannot_be_used_fails_clearly(running: tuple[Stack, floa
     assert "invalid_email" in task_logs(stack, run["dag_run_id"])
 
 
+def tasks_of(stack: Stack, run_id: str) -> dict[str, str]:
+    found = stack.api.get(f"dags/handoff_everything/dagRuns/{run_id}/taskInstances")["task_instances"]
+    return {task["task_id"]: task["state"] for task in found}
+
+
+def test_a_reset_is_all_that_its_run_does(running: tuple[Stack, float]) -> None:
+    stack, _ = running
+    form = {"mode": "reset", "email": "zurueck@meine-firma.example.org"}
+    run = stack.api.post("dags/handoff_everything/dagRuns", {"logical_date": None, "conf": form})["dag_run_id"]
+    eventually(lambda: stack.api.get(f"dags/handoff_everything/dagRuns/{run}")["state"] == "success")
+    states = tasks_of(stack, run)
+    assert states == {"gather": "success"} | dict.fromkeys(("deliver", "settle", "certify"), "skipped")
+    assert [effect for effect in effects(stack) if effect["contact"] == form["email"]] == []
+
+
+def test_an_address_that_would_be_ignored_fails_clearly(running: tuple[Stack, float]) -> None:
+    stack, _ = running
+    form = {"email": "vergessen@meine-firma.example.org"}
+    run = stack.api.post("dags/handoff_everything/dagRuns", {"logical_date": None, "conf": form})["dag_run_id"]
+    eventually(lambda: stack.api.get(f"dags/handoff_everything/dagRuns/{run}")["state"] == "failed")
+    assert tasks_of(stack, run)["gather"] == "failed"
+    assert "E-mail (E-Mail-Adresse)" in task_logs(stack, run)
+
+
 def test_no_contact_data_in_task_logs(running: tuple[Stack, float]) -> None:
     stack, _ = running
     written = "".join(path.read_text(encoding="utf-8") for path in (stack.settings.logs / "tasks").rglob("*.log"))
@@ -139,6 +168,23 @@ def test_no_contact_data_in_task_logs(running: tuple[Stack, float]) -> None:
     secrets = {name: value for name, value in vars(credentials).items() if name.isupper() and "USER" not in name}
     assert len(secrets) >= 7
     assert [name for name, value in secrets.items() if value in written] == []
+
+
+def test_airflow_keeps_no_contact_data_and_no_secrets(running: tuple[Stack, float]) -> None:
+    """In XComs, DAGs, events, rendered fields, notes and every other table, and in the logs of all its parts."""
+    stack, _ = running
+    eventually(lambda: [run for run in runs(stack, "everything") if run["state"] == "success"])
+    kept = records(stack)
+    looked_at = {"xcom", "serialized_dag", "dag_code", "asset_event", "rendered_task_instance_fields", "log"}
+    assert {name for name in looked_at if kept[name] == "[]"} == set()
+    assert {"task_instance_note", "dag_run_note", "logs/airflow.log"} <= kept.keys()
+    assert [part for part in PARTS if f"{part} " not in kept["logs/airflow.log"]] == []
+    secrets = [value for name, value in vars(credentials).items() if name.isupper() and "USER" not in name]
+    people = [f"{date}.example.org" for date in ("everything", "cancelled", "moved")]
+    people += [name for name in LAST_NAMES if len(name) > LIKE_ANY_OTHER]
+    assert told([*people, *secrets, *kept_secrets(stack.settings.run).values()], kept) == []
+    # What an operator entered into the form is Airflow's record of the run, and of who started it.
+    assert {place for _, place in told(["meine-firma", "nicht@eine"], kept)} <= {"dag_run", "log"}
 
 
 def test_the_tab_with_the_steps_is_there(running: tuple[Stack, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,14 @@ async def test_the_command_hands_over_at_once_and_the_same_key_only_once(
     assert await judge_due(ledger, rule, ByHand()) == []
 
 
+async def test_the_moments_that_texts_show(ledger: AsyncEngine, ledger_url: str) -> None:
+    given = ("--moment", "start=2026-11-20T18:00:00+01:00")
+    assert (await handoff(ledger_url, "add-recipient", "mine", "eva@example.org", *given)).status == 0
+    [(anchors,)] = await rows(ledger, "SELECT anchors FROM handoff.occasions")
+    assert datetime.fromisoformat(anchors["start"]) == datetime(2026, 11, 20, 17, tzinfo=UTC)
+    assert set(anchors) == {"start", "end"}
+
+
 async def test_a_survey_to_the_own_address_needs_the_notice_and_the_command_says_so(
     ledger: AsyncEngine, ledger_url: str, folder: Path, project: Path
 ) -> None:
@@ -113,6 +122,17 @@ async def test_a_survey_to_the_own_address_needs_the_notice_and_the_command_says
         (("mine",), "name at least one recipient"),
         (("mine", "eva@@"), "line 1 of the recipients cannot be used: invalid_email"),
         (("mine", "--file", "no_such_file"), "no_such_file cannot be read"),
+        (("mine", "eva@example.org", "--moment", "start"), "--moment start: write it once, as start=2026"),
+        (("mine", "eva@example.org", "--moment", "start=morgen"), "--moment start is no date and time; write it like"),
+        (("mine", "eva@example.org", "--moment", "end=2026-11-20T18:00"), "--moment end has no time zone"),
+        (
+            ("mine", "eva@example.org", "--moment", "strat=2026-11-20T18:00Z"),
+            "mine has no moment 'strat'; did you mean 'start'?",
+        ),
+        (
+            ("mine", "eva@example.org", "--moment", "start=2026-11-20T18:00Z", "--moment", "end=2026-11-20T17:00Z"),
+            "--moment end is before --moment start",
+        ),
     ],
 )
 async def test_a_command_that_cannot_be_used(

@@ -1,4 +1,4 @@
-"""From a won opportunity to a survey of Callexa's, and from its answer to one note in the CRM, over real HTTP."""
+"""From a won opportunity to a survey, Callexa's or the project's own, and from its answer to one note in the CRM."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.consent import Subject
 from handoff.contact import Contact
 from handoff.ledger import consents
 from handoff.ledger.consents import Entry
+from handoff.ledger.keys import signing_key
+from handoff.links import Links
 from handoff.rule import Rule
 from hooks.accounts import open_source
 from operators.callexa import RecordAnswersOperator
@@ -22,8 +25,12 @@ from operators.insightly import RecordClosingsOperator
 from operators.work import open_desk
 from sandbox.effects import Effect
 from tests.support.crm import SURVEY, Crm, a_crm
-from tests.support.delivery import judge_due, states, work
+from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.rows import rows
+from tests.support.surveys import effect_keys
+from tests.support.targets import MemoryTarget
+from web.app import create_app
+from web.ledger import close_ledger
 
 WORLD: dict[str, Any] = {
     "insightly": {
@@ -68,14 +75,19 @@ async def hand_over(ledger: AsyncEngine, rule: Rule) -> list[str]:
     return became
 
 
-async def ask_anna(crm: Crm, ledger: AsyncEngine, won: Rule) -> None:
-    """Let the opportunity be won, and hand its contact over to Callexa."""
+async def win(crm: Crm, ledger: AsyncEngine) -> None:
+    """Let the opportunity be won, whose contact has agreed to be asked."""
     async with ledger.begin() as connection:
         told = Entry(Subject(Contact(ANNA).key, "email", "survey"), "granted", datetime.now(UTC))
         await consents.add(connection, [told])
     await RecordClosingsOperator(task_id="record").aexecute({})
     await crm.order("insightly/state", id=31, state="Won")
     await RecordClosingsOperator(task_id="record").aexecute({})
+
+
+async def ask_anna(crm: Crm, ledger: AsyncEngine, won: Rule) -> None:
+    """Let the opportunity be won, and hand its contact over to Callexa."""
+    await win(crm, ledger)
     assert await hand_over(ledger, won) == ["judged"]
     assert crm.did("callexa") == ["recipient"]
 
@@ -110,6 +122,53 @@ async def test_an_answer_becomes_one_note_on_the_contact_linked_with_what_was_wo
     await poll()
     assert await hand_over(ledger, note) == []
     assert len(notes(crm)) == 3
+
+
+async def mail_anna(crm: Crm, ledger: AsyncEngine) -> str:
+    """Let the opportunity be won and its contact be asked by mail; return the path of the mail's link."""
+    asking = crm.rule(
+        id="ask", source="insightly", when={"minutes": 0, "after": "closed"}, purpose="survey", legal_basis="consent",
+        steps=[{"step": "survey", "survey": SURVEY}],
+    )  # fmt: skip
+    await win(crm, ledger)
+    source, inbox = await open_source("insightly", "insightly_default", ledger), MemoryTarget(readable=False)
+    assert await judge_due(ledger, asking, source) == ["judged"]
+    await source.close()
+    await work(ledger, asking, desk_of(ledger, {"smtp_default": inbox}))
+    assert [email for email, _ in inbox.effects] == [ANNA]
+    async with ledger.begin() as connection:
+        links = Links("", await signing_key(connection))
+    [key] = await effect_keys(ledger)
+    return links.survey(key, None).removeprefix("/handoffs")
+
+
+@pytest.fixture
+async def browser(crm: Crm) -> AsyncIterator[AsyncClient]:
+    """What opens the pages behind the mails' links."""
+    async with AsyncClient(transport=ASGITransport(create_app()), base_url="http://airflow") as client:
+        yield client
+    await close_ledger()
+
+
+async def test_an_answer_on_the_own_page_becomes_the_same_note(
+    crm: Crm, ledger: AsyncEngine, note: Rule, browser: AsyncClient
+) -> None:
+    page = await mail_anna(crm, ledger)
+    assert (await browser.get(page, params={"score": "3"})).status_code == 200
+    assert await hand_over(ledger, note) == []
+    assert (await browser.post(page, data={"rating": "3", "comment": "zu teuer"})).status_code == 200
+    assert await hand_over(ledger, note) == ["judged"]
+    written, linked = notes(crm)
+    assert (written.action, written.contact, written.detail["parent_id"]) == ("note", ANNA, 101)
+    assert "3/10: zu teuer" in written.detail["body"]
+    assert (linked.action, linked.detail["to"], linked.detail["to_id"]) == ("link_note", "Opportunity", 31)
+    for _ in range(2):
+        assert (await browser.post(page, data={"rating": "9", "comment": "doch gut"})).status_code == 200
+    assert await hand_over(ledger, note) == ["judged"]
+    [changed] = notes(crm)[2:]
+    assert (changed.action, changed.detail["id"]) == ("update_note", written.detail["id"])
+    assert "9/10: doch gut" in changed.detail["body"]
+    assert await hand_over(ledger, note) == []
 
 
 async def test_an_answer_changed_before_its_note_is_written_leaves_only_the_later_one(

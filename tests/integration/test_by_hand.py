@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,7 +54,7 @@ async def test_a_repeated_task_of_the_same_run_changes_nothing_and_another_run_g
 
 
 async def test_the_occasion_of_the_form(ledger: AsyncEngine, vendors: Vendors) -> None:
-    given = {"occasion_title": "Mein Webinar", "occasion_start": "2026-03-24T19:00:00+01:00", "occasion_end": None}
+    given: dict[str, Any] = {"occasion_title": "Mein Webinar", "occasion_start": "2026-03-24T19:00:00+01:00"}
     await run_dag(RULE, **MINE, **given)
     [(title, anchors)] = await rows(ledger, "SELECT title, anchors FROM handoff.occasions")
     assert title == "Mein Webinar"
@@ -64,11 +65,17 @@ async def test_the_occasion_of_the_form(ledger: AsyncEngine, vendors: Vendors) -
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ({"email": None}, "no_email"),
-        ({"email": "  "}, "no_email"),
+        ({"email": None, "first_name": None}, "nobody is named; fill in"),
+        ({"email": "  "}, "a name stands there without 'E-mail"),
+        ({"email": None, "recipients": "ich@example.org"}, "a name stands there without 'E-mail"),
         ({"email": "ich@@"}, "invalid_email"),
+        ({"recipients": "du@example.org\nich@@"}, "line 2 of the recipients"),
         ({"occasion_start": "morgen"}, "occasion_start in the form is no date and time"),
         ({"occasion_end": "2026-03-24T19:00:00"}, "occasion_end in the form has no time zone"),
+        (
+            {"occasion_start": "2026-03-24T19:00:00+01:00", "occasion_end": "2026-03-24T18:30:00+01:00"},
+            "occasion_end in the form is before occasion_start in the form",
+        ),
     ],
 )
 async def test_a_form_that_cannot_be_used_is_an_error_without_a_retry(
@@ -79,6 +86,48 @@ async def test_a_form_that_cannot_be_used_is_an_error_without_a_retry(
     assert "ich@" not in str(caught.value)
     assert target.effects == []
     assert await rows(ledger, "SELECT count(*) FROM handoff.batches") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"email": "ich@example.org"}, "E-mail (E-Mail-Adresse)"),
+        ({"recipients": "Ich <ich@example.org>"}, "More recipients (weitere Empfänger)"),
+        ({"first_name": "Eva", "last_name": "Muster"}, "First name (Vorname), Last name (Nachname)"),
+        ({"language": "en"}, "Language (Sprache)"),
+        ({"occasion_title": "Mein Webinar"}, "Title (Titel)"),
+        ({"occasion_end": "2026-03-24T19:00:00+01:00"}, "End (Ende)"),
+        ({"mode": "reset", "email": "ich@example.org", "occasion_title": "Mein Webinar"}, "Title (Titel)"),
+        ({"reset": True}, "no field 'reset'"),
+        ({"emial": "ich@example.org"}, "no field 'emial'; did you mean 'email'?"),
+        ({"ich@example.org": "email"}, "no field of that name"),
+    ],
+)
+async def test_what_was_filled_in_is_never_ignored(
+    ledger: AsyncEngine, vendors: Vendors, target: MemoryTarget, given: dict[str, Any], named: str
+) -> None:
+    waiting = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61))
+    await record(ledger, [waiting], [a_rule(steps=tags("eins"))])
+    with pytest.raises(AirflowFailException, match=f"nothing was done: .*{re.escape(named)}") as caught:
+        await run_dag(a_rule(steps=tags("eins")), **given)
+    assert "ich@" not in str(caught.value)
+    assert target.effects == []
+    assert await rows(ledger, "SELECT state FROM handoff.batches") == [("waiting",)]
+    assert await rows(ledger, "SELECT count(*) FROM handoff.resets") == [(0,)]
+
+
+async def test_spaces_and_the_form_s_own_values_are_not_filled_in(ledger: AsyncEngine, vendors: Vendors) -> None:
+    form: dict[str, Any] = {"email": " ", "recipients": "\n", "language": "de", "occasion_title": " Test"}
+    assert await run_dag(RULE, mode="due_now", **form) == []
+
+
+async def test_an_address_that_stands_there_twice_is_one_contact(
+    ledger: AsyncEngine, vendors: Vendors, target: MemoryTarget
+) -> None:
+    [certificate] = await run_dag(RULE, **MINE, recipients="Du <du@example.org>\nIch <ich@meine-firma.example.org>")
+    assert (certificate["listed"], certificate["handled"], certificate["excluded"]) == (2, 2, {})
+    assert {email for email, _ in target.effects} == {"ich@meine-firma.example.org", "du@example.org"}
+    assert ("Jörg",) in await rows(ledger, "SELECT first_name FROM handoff.contacts")
 
 
 async def test_what_is_due_now_is_handed_over(

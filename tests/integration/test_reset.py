@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
@@ -112,26 +113,63 @@ async def test_a_rule_that_hands_over_per_occasion_says_so(ledger: AsyncEngine, 
     assert "anyway" not in (await handoff(ledger_url, "reset", PERSON.email, "test_rule")).out
 
 
-@pytest.mark.parametrize(("ticked", "verdict"), [(True, AGAIN), (False, NOT_AGAIN)])
-async def test_the_box_in_the_trigger_form(
-    ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch, ticked: bool, verdict: tuple[bool, str]
+FORM = {"mode": "reset", "email": " Person0@Example.org ", "recipients": "Neu <neu@example.org>"}
+NEW = Contact("neu@example.org")
+
+
+async def test_the_form_resets_and_sends_nothing(
+    ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rule, target = the_rule("never"), MemoryTarget()
     await webinar(ledger, rule, "w0", 50, people(2))
+    Vendors(monkeypatch, ledger_url, target, None)
+    assert await webinar(ledger, rule, "w1", 10) == NOT_AGAIN
+    # What was planned at the first webinar waits, and goes on waiting: this run is for the reset alone.
+    planned = await rows(ledger, "SELECT id, state FROM handoff.effects ORDER BY id")
+    assert await run_dag(rule, "run-7", **FORM) == []
+    assert target.effects == []
+    assert await rows(ledger, "SELECT id, state FROM handoff.effects ORDER BY id") == planned
+    assert await rows(ledger, "SELECT count(*) FROM handoff.occasions WHERE source = 'manual'") == [(0,)]
+    because = "trigger form, run run-7"
+    expected = sorted((key, "test_rule", "", because) for key in (PERSON.key, NEW.key))
+    assert sorted(await rows(ledger, RESETS)) == expected
+    assert await webinar(ledger, rule, "w2", 5) == AGAIN
+
+
+async def test_a_test_with_the_form_resets_nobody(
+    ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, target = the_rule("never"), MemoryTarget()
+    await webinar(ledger, rule, "w0", 50)
     await sent(ledger, rule)
     Vendors(monkeypatch, ledger_url, target, None)
-    form = {"mode": "one_contact", "email": " Person0@Example.org ", "recipients": "Neu <neu@example.org>"}
-    await run_dag(rule, "run-7", **form, reset=ticked)
-    assert [email for email, _ in target.effects] == [PERSON.email, "neu@example.org"]
-    because = "trigger form, run run-7"
-    rows_now = [(key, "test_rule", "", because) for key in (PERSON.key, Contact("neu@example.org").key)]
-    assert sorted(await rows(ledger, RESETS)) == (sorted(rows_now) if ticked else [])
-    assert await webinar(ledger, rule, "w1", 10) == verdict
+    await run_dag(rule, "run-7", **FORM | {"mode": "one_contact"})
+    assert [email for email, _ in target.effects] == [PERSON.email, NEW.email]
+    assert await rows(ledger, RESETS) == []
+    assert await webinar(ledger, rule, "w1", 10) == NOT_AGAIN
 
 
-def test_the_form_has_the_box_unticked(project: Path) -> None:
+async def test_the_form_resets_all_or_nobody(
+    ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Vendors(monkeypatch, ledger_url, MemoryTarget(), None)
+    async with ledger.begin() as connection:
+        await erase(connection, PERSON.key)
+    with pytest.raises(AirflowFailException, match="the data of 1 of these 2 contacts was erased") as caught:
+        await run_dag(the_rule("never"), **FORM)
+    assert "@" not in str(caught.value)
+    assert await rows(ledger, RESETS) == []
+
+
+def test_a_reset_leaves_no_later_task_to_send(project: Path) -> None:
     dag = build_dag(RuleFile(project / "test_rule.yaml", the_rule("never"), YAML))
-    assert dag.params["reset"] is False
+    assert dag.get_task("gather").get_flat_relative_ids(upstream=False) == {"deliver", "settle", "certify"}
+
+
+@pytest.mark.parametrize(("again", "said"), [("per_occasion", True), ("never", False), ({"days": 90}, False)])
+def test_the_form_says_where_a_reset_changes_nothing(project: Path, again: Any, said: bool) -> None:
+    mode = build_dag(RuleFile(project / "test_rule.yaml", the_rule(again), YAML)).params.get_param("mode")
+    assert ("once per occasion anyway" in mode.schema["description_md"]) == said
 
 
 async def test_an_erasure_and_the_retention_know_them(ledger: AsyncEngine) -> None:

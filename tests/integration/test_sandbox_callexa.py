@@ -70,7 +70,8 @@ async def test_wrong_credentials(sandbox: Sandbox, login: tuple[str, str]) -> No
 
 
 async def test_a_recipient_is_queued_and_sent_after_the_delay(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
-    status, queued = await ask(http, " Anna@Example.org", salutation="Frau", delay_days=3, external_id="h-1")
+    given = {"salutation": "Frau", "delay_days": 3, "max_delay_days": 14, "external_id": "h-1"}
+    status, queued = await ask(http, " Anna@Example.org", **given)
     assert (status, queued["state"], set(queued)) == (201, "queued", {"id", "state", "send_at"})
     _, listed = await get(http, "/surveys/s1/recipients", email="ANNA@example.org")
     assert listed["recipients"] == [
@@ -81,9 +82,9 @@ async def test_a_recipient_is_queued_and_sent_after_the_delay(http: aiohttp.Clie
     _, listed = await get(http, "/surveys/s1/recipients", email="anna@example.org")
     assert listed["recipients"][0]["state"] == "sent"
     assert (await get(http, "/surveys/s1/recipients", email="eva@example.org"))[1] == {"recipients": []}
-    assert [(one.system, one.action, one.contact, one.detail["external_id"]) for one in sandbox.effects] == [
-        ("callexa", "recipient", "anna@example.org", "h-1")
-    ]
+    [effect] = sandbox.effects
+    assert (effect.system, effect.action, effect.contact) == ("callexa", "recipient", "anna@example.org")
+    assert [effect.detail[name] for name in ("external_id", "delay_days", "max_delay_days")] == ["h-1", 3, 14]
 
 
 async def test_nobody_is_asked_twice_within_26_weeks(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
@@ -150,7 +151,8 @@ async def test_only_who_was_asked_answers(http: aiohttp.ClientSession) -> None:
 @pytest.mark.parametrize(
     ("change", "status"),
     [({"email": "anna(at)example.org"}, 400), ({"email": ""}, 400), ({"name": None}, 400), ({"delay_days": -1}, 400),
-     ({"delay_days": "3"}, 400), ({"external_id": 5}, 400), ({"survey": "s9"}, 404)],
+     ({"delay_days": "3"}, 400), ({"max_delay_days": -1}, 400), ({"delay_days": 3, "max_delay_days": 2}, 400),
+     ({"external_id": 5}, 400), ({"survey": "s9"}, 404)],
 )  # fmt: skip
 async def test_what_is_refused_has_no_effect(
     http: aiohttp.ClientSession, sandbox: Sandbox, change: dict[str, Any], status: int

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import DownstreamTasksSkipped
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,12 +24,8 @@ from operators import work
 from operators.certify import CertifyOperator
 from operators.deliver import DeliverOperator
 from operators.gather import GatherOperator
+from operators.rule_form import rule_form
 from operators.settle import SettleOperator
-
-FORM = {
-    "mode": "due_now", "email": None, "first_name": None, "last_name": None, "language": "de",
-    "recipients": None, "occasion_title": "Test", "occasion_start": None, "occasion_end": None,
-}  # fmt: skip
 
 
 class Vendors:
@@ -61,10 +59,12 @@ class Vendors:
 
 def context_of(rule: Rule, run_id: str = "run-1", form: Mapping[str, Any] | None = None) -> Any:
     """Return what the tasks read of Airflow's context."""
+    params = ParamsDict(rule_form(rule))
+    params.update(form or {})
     return {
         "dag": SimpleNamespace(dag_id=f"handoff_{rule.id}"),
         "run_id": run_id,
-        "params": {**FORM, **(form or {})},
+        "params": params.validate(),
         "triggering_asset_events": {},
         "outlet_events": OutletEventAccessors(),
         "ti": SimpleNamespace(try_number=1, get_dag=lambda dag_id: SimpleNamespace(is_paused=False)),
@@ -72,9 +72,13 @@ def context_of(rule: Rule, run_id: str = "run-1", form: Mapping[str, Any] | None
 
 
 async def run_dag(rule: Rule, run_id: str = "run-1", **form: Any) -> list[dict[str, Any]]:
-    """Run gather, every shard of deliver, settle and certify; return the certificates."""
+    """Run gather, every shard of deliver, settle and certify; return the certificates, none if gather was all."""
     context, spec = context_of(rule, run_id, form), rule.model_dump(mode="json")
-    for shard in await GatherOperator(task_id="gather", rule=spec).aexecute(context):
+    try:
+        shards = await GatherOperator(task_id="gather", rule=spec).aexecute(context)
+    except DownstreamTasksSkipped:
+        return []
+    for shard in shards:
         await DeliverOperator(task_id="deliver", rule=spec, shard=shard).aexecute(context)
     await SettleOperator(task_id="settle", rule=spec).aexecute(context)
     return await CertifyOperator(task_id="certify", rule=spec).aexecute(context)

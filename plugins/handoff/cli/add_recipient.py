@@ -18,6 +18,7 @@ from handoff.contact import Contact
 from handoff.delivery.by_hand import hand_over
 from handoff.delivery.consents import refusals
 from handoff.errors import HandoffError
+from handoff.given_moments import given_moments
 from handoff.reasons import in_words
 from handoff.recipients import recipients
 from handoff.rule import Rule
@@ -37,6 +38,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--file", type=Path, help="text file with one recipient on each line")
     parser.add_argument("--title", default="Test", help="what templates show as the occasion's title (default: Test)")
+    parser.add_argument(
+        "--moment",
+        metavar="NAME=TIME",
+        action="append",
+        default=[],
+        help="what templates show as a moment of the occasion, e.g. start=2026-11-20T18:00:00+01:00 (default: now)",
+    )
     parser.add_argument("--language", choices=("de", "en"), help="language of these people (default: the rule's)")
     parser.add_argument(
         "--key", help="a name for this hand-over: the same one again changes nothing (default: a new one)"
@@ -51,10 +59,11 @@ def _run(arguments: argparse.Namespace) -> int:
     people = recipients("\n".join(lines), arguments.language or rule.language)
     if not people:
         raise HandoffError("name at least one recipient, or a --file with recipients")
+    anchors = given_moments(rule, _named(arguments.moment), "--moment {}")
     key = f"{rule.id}/{arguments.key or uuid.uuid4()}"
 
     async def work(engine: AsyncEngine) -> tuple[bool, Mapping[str, int]]:
-        added = await hand_over(engine, rule, key=key, people=people, title=arguments.title)
+        added = await hand_over(engine, rule, key=key, people=people, title=arguments.title, anchors=anchors)
         return added, await _skipped(engine, rule, people)
 
     added, skipped = with_ledger(arguments, work)
@@ -80,6 +89,17 @@ def _advice(reason: str, rule: Rule) -> str:
     words = f"{reason}, {in_words(reason)}"
     remedy = REMEDIES.get(reason, "").format(rule.purpose)
     return f"{words}; if it is so, add it with: handoff consent ADDRESS {remedy}" if remedy else words
+
+
+def _named(moments: Sequence[str]) -> dict[str, str]:
+    """Return the moments' texts by name."""
+    found = dict[str, str]()
+    for given in moments:
+        name, equals, text = given.partition("=")
+        if not equals or name in found:
+            raise HandoffError(f"--moment {name}: write it once, as {name}=2026-11-20T18:00:00+01:00")
+        found[name] = text
+    return found
 
 
 def _lines(file: Path) -> list[str]:

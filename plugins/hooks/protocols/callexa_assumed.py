@@ -5,9 +5,10 @@ Known are the base address, HTTPS Basic with login e-mail and API key, and that 
 other names, paging and errors were not found anywhere, so nothing below was ever seen of the vendor:
 
 - ``GET /surveys`` gives ``{"surveys": [{"id", "name"}]}``
-- ``POST /surveys/{survey}/recipients`` takes ``email``, ``name``, ``external_id`` and ``delay_days`` and gives 201
-  ``{"id", "state": "queued", "send_at"}``, or 200 ``{"id", "state": "skipped", "reason": "asked_recently"}`` when the
-  address was asked within the survey's own minimum distance
+- ``POST /surveys/{survey}/recipients`` takes ``email``, ``name``, ``external_id``, ``delay_days`` and
+  ``max_delay_days`` and gives 201 ``{"id", "state": "queued", "send_at"}``, or 200 ``{"id", "state": "skipped",
+  "reason": "asked_recently"}`` when the address was asked within the survey's own minimum distance. That a delay has
+  a least and a most is known of the Segment destination's settings, not of a recipient
 - ``GET /surveys/{survey}/recipients?email=`` gives ``{"recipients": [{"id", "email", "external_id", "state",
   "queued_at"}]}``
 - ``GET /surveys/{survey}/answers?updated_after=&page=`` gives ``{"answers": [{"id", "email", "NPS_rating",
@@ -62,6 +63,7 @@ class Surface:
     field_name: str = "name"
     field_external_id: str = "external_id"
     field_delay: str = "delay_days"
+    field_delay_most: str = "max_delay_days"
     field_rating: str = "NPS_rating"
     field_comment: str = "NPS_comment"
     field_date: str = "NPS_date"
@@ -172,15 +174,26 @@ class CallexaProtocol:
         }
 
     def add_recipient(
-        self, survey_id: str, email: str, name: str = "", *, external_id: str = "", delay_days: int = 0
+        self,
+        survey_id: str,
+        email: str,
+        name: str = "",
+        *,
+        external_id: str = "",
+        delay_days: int = 0,
+        at_most_days: int = 0,
     ) -> Conversation[Queued]:
-        """Queue a recipient. :param delay_days: 0 leaves it to the survey's own setting."""
+        """Queue a recipient.
+
+        :param delay_days: how long Callexa waits at least. :param at_most_days: after how many days it does not write
+            any more. 0 leaves each of them to the survey's own setting.
+        """
         names = self.surface
+        optional = {
+            names.field_external_id: external_id, names.field_delay: delay_days, names.field_delay_most: at_most_days,
+        }  # fmt: skip
         body: dict[str, Any] = {names.field_email: email, names.field_name: name}
-        if external_id:
-            body[names.field_external_id] = external_id
-        if delay_days:
-            body[names.field_delay] = delay_days
+        body |= {field_name: value for field_name, value in optional.items() if value}
         path = names.of(names.path_recipients, survey_id)
         request = Request("POST", path, "queue recipient", changes=True, json=body)
         answer = yield from self._object(request)

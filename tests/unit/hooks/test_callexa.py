@@ -22,6 +22,7 @@ OWN = Surface(
     field_name="full_name",
     field_external_id="ref",
     field_delay="wait",
+    field_delay_most="wait_no_longer_than",
     field_rating="score",
     field_comment="words",
     field_date="at",
@@ -253,14 +254,16 @@ def test_paths_and_names_of_the_connection_are_used():
     queue = Script(answer({"recipients": [{"id": 1, "mail": EVA, "ref": "k1", "state": "queued"}]}))
     answers = Script(answer({"answers": [entry]}))
     surveys.run(callexa.read_surveys())
-    created.run(callexa.add_recipient("s1", EVA, NAME, external_id="k1", delay_days=1))
+    created.run(callexa.add_recipient("s1", EVA, NAME, external_id="k1", delay_days=1, at_most_days=9))
     (recipient,) = queue.run(callexa.recipients("s1", EVA))
     (one,) = answers.run(callexa.answers("s1")).answers
     assert [script.asked for script in (surveys, created, queue, answers)] == [
         [("GET", "/v3/polls")], [("POST", "/v3/polls/s1/people")], [("GET", "/v3/polls/s1/people")],
         [("GET", "/v3/answers-of/s1")],
     ]  # fmt: skip
-    assert created.requests[0].json == {"mail": EVA, "full_name": NAME, "ref": "k1", "wait": 1}
+    assert created.requests[0].json == {
+        "mail": EVA, "full_name": NAME, "ref": "k1", "wait": 1, "wait_no_longer_than": 9,
+    }  # fmt: skip
     assert queue.requests[0].query == {"mail": EVA}
     assert (recipient.email, recipient.external_id) == (EVA, "k1")
     assert (one.email, one.rating, one.comment, one.external_id) == (EVA, 4, "so", "k")

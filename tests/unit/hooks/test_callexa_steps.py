@@ -102,6 +102,23 @@ def test_without_a_distance_only_callexas_own_counts(steps):
     assert script.requests[-1].json == {"email": EVA, "name": "", "external_id": OURS}
 
 
+def test_the_delay_has_a_least_and_a_most(steps):
+    asked = CallexaRecipient.model_validate({
+        "step": "callexa.recipient",
+        "survey": "Projekt",
+        "delay_days": 3,
+        "at_most_days": 14,
+    })
+    script = Script(SURVEYS, NOBODY, CREATED)
+    script.run(steps.send(a_call(asked)))
+    sent = script.requests[2].json
+    assert (sent["delay_days"], sent["max_delay_days"]) == (3, 14)
+
+
+def test_a_step_without_a_most_is_written_as_before():
+    assert "at_most_days" not in STEP.model_dump()
+
+
 @pytest.mark.parametrize("weeks", [0, 26])
 def test_what_is_there_already_is_not_sent_again(steps, weeks):
     call = a_call(STEP.model_copy(update={"at_least_weeks_apart": weeks}))
@@ -145,7 +162,15 @@ def test_steps_of_another_vendor_are_refused(steps):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"survey": ""}, {"at_least_weeks_apart": -1}, {"delay_days": "3"}, {"delay_days": 400}]
+    "wrong",
+    [
+        {"survey": ""},
+        {"at_least_weeks_apart": -1},
+        {"delay_days": "3"},
+        {"delay_days": 400},
+        {"at_most_days": 400},
+        {"delay_days": 3, "at_most_days": 2},
+    ],
 )
 def test_options_that_cannot_be(wrong):
     with pytest.raises(ValidationError):

@@ -59,3 +59,12 @@ def test_keys_are_shown_as_passwords(field):
 @pytest.mark.parametrize(("conn_type", "words"), [("klicktipp", "Passwort"), ("activecampaign", "Api-Token")])
 def test_labels_show_the_german_product_terms(conn_type, words):
     assert words in NAMES[conn_type]["ui-field-behaviour"]["relabeling"]["password"]
+
+
+@pytest.mark.parametrize(
+    ("conn_type", "menu"), [("etermin", "API > API & Web Push (API Schnittstellen > API Web Push)"), ("insightly", "")]
+)
+def test_where_a_push_goes_is_said_where_its_secret_is_entered(conn_type, menu):
+    said = NAMES[conn_type]["conn-fields"]["webhook_secrets"]["description"]
+    assert "https://YOUR-AIRFLOW/handoffs/webhooks/ID-OF-THIS-CONNECTION" in said
+    assert menu in said
