@@ -30,7 +30,7 @@ def broken(tmp_path: Path) -> Path:
 
 def test_lint_of_what_ships(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint"]) == 0
-    assert capsys.readouterr().out == "OK: 10 rules, no problems\n"
+    assert capsys.readouterr().out == "OK: 12 rules, no problems\n"
 
 
 def test_lint_finds_a_problem(broken: Path, capsys: pytest.CaptureFixture[str]) -> None:
