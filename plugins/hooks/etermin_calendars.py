@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -21,7 +22,8 @@ from hooks.protocols.etermin_appointments import Named
 
 log = logging.getLogger(__name__)
 
-KIND, CURSOR = "calendar", "etermin.calendars"
+KIND: Final = "calendar"
+CURSOR = "etermin.calendars"
 EVERY, EVERY_OF_A_QUOTA = timedelta(hours=1), timedelta(days=1)
 """How old a look may be while the rules name the same; each takes a request, so it is rarer where those are few."""
 

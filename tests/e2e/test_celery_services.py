@@ -173,6 +173,16 @@ def test_both_runs_end_well_and_the_certificate_is_even(composed: Composed, user
     assert {(one["listed"], one["handled"], one["pending"]) for one in certificates} == {(PEOPLE, PEOPLE, 0)}
 
 
+def test_the_command_knows_ledger_and_rules_in_the_container(composed: Composed, began: float) -> None:
+    def said(*words: str) -> str:
+        done = composed.execute("scheduler-1", "handoff", *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert json.loads(said("pending", "shared", "--json"))["known"]
+    assert "shared" in said("list")
+
+
 def test_tasks_inherit_from_their_worker_what_they_need(user: AirflowUser) -> None:
     """Importing it in each task takes half a second and more."""
     run = f"dags/handoff_shared/dagRuns/{user.runs('handoff_shared')[0]['dag_run_id']}"

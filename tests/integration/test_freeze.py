@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from handoff.consent import Subject
+from handoff.contact import Contact
 from handoff.delivery import gate as gate_module
 from handoff.delivery.gate import Gate
-from handoff.delivery.moment import attend
+from handoff.delivery.moment import LATE, attend
 from handoff.delivery.worker import Worker
-from handoff.ledger import batches, bells, freezes
+from handoff.late import HELD
+from handoff.ledger import batches, bells, consents, freezes
+from handoff.ledger.consents import Entry
 from handoff.occasion import Occasion
 from handoff.planner import record
 from handoff.rule import Rule
@@ -25,7 +29,14 @@ from tests.support.rows import batches_now, change, rows
 from tests.support.targets import MemoryTarget
 
 ACCOUNT = "klicktipp_default"
+MAIL = {"step": "email", "template": "webinar_attended"}
 RESTING = "SELECT rests, count(*) FROM handoff.lanes WHERE rests IS NOT NULL GROUP BY 1"
+ENDS = "SELECT step, state, reason, count(*) FROM handoff.effects GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+PASSED = (
+    "UPDATE handoff.batches SET due_at = due_at - interval '2 hours', wake_at = wake_at - interval '2 hours'",
+    "UPDATE handoff.occasions SET anchors = (SELECT jsonb_object_agg(name, CAST(at AS timestamptz)"
+    " - interval '2 hours') FROM jsonb_each_text(anchors) AS anchor (name, at))",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +66,17 @@ async def freeze(ledger: AsyncEngine, scope: str) -> None:
 async def thaw(ledger: AsyncEngine, scope: str) -> None:
     async with ledger.begin() as connection:
         assert await freezes.thaw(connection, scope)
+
+
+async def two_hours_pass(ledger: AsyncEngine) -> None:
+    for statement in PASSED:
+        await change(ledger, statement)
+
+
+async def says(ledger: AsyncEngine, email: str, what: str) -> None:
+    entry = Entry(Subject(Contact(email).key, "email", "marketing"), what, datetime.now(UTC), "Ja, gern.", "test")
+    async with ledger.begin() as connection:
+        assert await consents.add(connection, [entry]) == 1
 
 
 async def ringing(ledger: AsyncEngine) -> list[tuple[str, str]]:
@@ -155,6 +177,66 @@ async def test_what_was_cancelled_meanwhile_is_not_sent_at_the_thaw(ledger: Asyn
     assert await rows(ledger, "SELECT state, reason, count(*) FROM handoff.effects GROUP BY 1, 2 ORDER BY 1, 2") == [
         ("confirmed", "", 6), ("skipped", "occasion_cancelled", 5), ("skipped", "step 1 was skipped", 5)]  # fmt: skip
     assert len(target.effects) == 6
+
+
+@pytest.mark.parametrize(("then", "expected"), [("hold", ("held", HELD)), ("skip", ("skipped", "late"))])
+@pytest.mark.parametrize("scope", ["all", "rule:test_rule", f"account:{ACCOUNT}"])
+async def test_what_became_too_late_meanwhile_is_not_sent_at_the_thaw(
+    ledger: AsyncEngine, scope: str, then: str, expected: tuple[str, str]
+) -> None:
+    rule, target = a_rule(late_after={"minutes": 90, "then": then}), MemoryTarget()
+    await judged(ledger, rule, 5)
+    await freeze(ledger, scope)
+    await work(ledger, rule, desk_of(ledger, {ACCOUNT: target}))
+    await two_hours_pass(ledger)
+    await thaw(ledger, scope)
+    await work(ledger, rule, desk_of(ledger, {ACCOUNT: target}))
+    assert await rows(ledger, ENDS) == [("klicktipp.tag", *expected, 5)]
+    assert target.calls == 0
+
+
+async def test_who_took_the_consent_back_meanwhile_is_not_written_to_at_the_thaw(ledger: AsyncEngine) -> None:
+    """Frozen between two effects of the same people: the step before the mail is done."""
+    rule = a_rule(steps=[*tags("eins"), MAIL], purpose="marketing", legal_basis="consent")
+    targets = {ACCOUNT: MemoryTarget(), "smtp_default": MemoryTarget(readable=False)}
+    stays, goes = "person0@example.org", "person1@example.org"
+    await judged(ledger, rule, 2)
+    for email in (stays, goes):
+        await says(ledger, email, "granted")
+    await freeze(ledger, "account:smtp_default")
+    await work(ledger, rule, desk_of(ledger, dict(targets)))
+    assert await rows(ledger, ENDS) == [("email", "planned", "", 2), ("klicktipp.tag", "confirmed", "", 2)]
+    await says(ledger, goes, "withdrawn")
+    await thaw(ledger, "account:smtp_default")
+    await work(ledger, rule, desk_of(ledger, dict(targets)))
+    assert await rows(ledger, ENDS) == [
+        ("email", "confirmed", "", 1), ("email", "skipped", "consent_withdrawn", 1),
+        ("klicktipp.tag", "confirmed", "", 2),
+    ]  # fmt: skip
+    assert [email for email, _ in targets["smtp_default"].effects] == [stays]
+
+
+@pytest.mark.parametrize(("then", "state", "reason"), [("hold", "held", LATE), ("skip", "skipped", "late")])
+async def test_a_batch_that_became_too_late_meanwhile_is_not_judged_at_the_thaw(
+    ledger: AsyncEngine, then: str, state: str, reason: str
+) -> None:
+    rule, occasion = a_rule(late_after={"minutes": 90, "then": then}), planned_occasion()
+    source = FixedSource(occasion, some_registrations(5, before=occasion.anchors["start"]))
+    await plan(ledger, source, [rule], occasion)
+    await freeze(ledger, "rule:test_rule")
+    gate = Gate(ledger)
+    await gate.refresh()
+    async with ledger.begin() as connection:
+        [batch] = await batches.claim(connection, rule.id, "run", horizon=0.0)
+    assert (
+        await attend(ledger, batch, source, lambda: None, frozen=lambda: gate.frozen(rule.id) is not None) == "frozen"
+    )
+    await two_hours_pass(ledger)
+    source.now = planned_occasion(start=occasion.anchors["start"] - timedelta(hours=2))
+    await thaw(ledger, "rule:test_rule")
+    assert await judge_due(ledger, rule, source) == [state]
+    assert await rows(ledger, "SELECT state, reason FROM handoff.batches") == [(state, reason)]
+    assert await states(ledger) == {}
 
 
 async def test_what_was_moved_into_the_future_meanwhile_waits_for_its_new_time(ledger: AsyncEngine) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession, web
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,6 +27,7 @@ from handoff.rule import Rule
 from tests.support.commands import handoff
 from tests.support.delivery import judge_due, plan
 from tests.support.domain import FixedSource, a_rule, an_occasion, stay
+from tests.support.loopback import serving
 from tests.support.rows import change, rows
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=61)
@@ -176,13 +179,51 @@ async def test_nothing_is_written(ledger: AsyncEngine, monkeypatch: pytest.Monke
         await one(ledger, OLD)
 
 
+async def test_nobody_is_called(
+    ledger: AsyncEngine, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger is reached by a library of its own, through its folder; whatever else leaves is seen here."""
+    asked = note_calls(monkeypatch)
+    await judged(ledger)
+    said = await handoff(ledger_url, "rehearse", rule_file(tmp_path, a_rule(who="online")), "--days", 1, "--json")
+    assert (said.status, len(said.json["occasions"]), asked) == (0, 1, [])
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response()
+
+    async with serving(answer) as server, ClientSession() as session, session.get(server.url):
+        assert asked, "a call is seen"
+
+
+def note_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Note to whom sockets connect or send, and which names are looked up."""
+    asked: list[Any] = []
+
+    def noting(function: Any) -> Any:
+        def noted(*given: Any, **more: Any) -> Any:
+            asked.append(given)
+            return function(*given, **more)
+
+        return noted
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, noting(getattr(socket.socket, name)))
+    monkeypatch.setattr(socket, "getaddrinfo", noting(socket.getaddrinfo))
+    return asked
+
+
+def rule_file(folder: Path, rule: Rule) -> Path:
+    file = folder / "rule.yaml"
+    file.write_text(json.dumps(rule.model_dump(mode="json")), "utf-8")
+    return file
+
+
 async def test_the_command(ledger: AsyncEngine, ledger_url: str, tmp_path: Path) -> None:
     source = await judged(ledger)
     async with ledger.begin() as connection:
         now = datetime.now(UTC)
         await registrations.store(connection, 1, Roster(now, now, source.registrations))
-    file = tmp_path / "rule.yaml"
-    file.write_text(json.dumps(a_rule(who="attended", attended_from_percent=90).model_dump(mode="json")), "utf-8")
+    file = rule_file(tmp_path, a_rule(who="attended", attended_from_percent=90))
     said = await handoff(ledger_url, "rehearse", file, "--days", 1, "--json")
     assert (said.status, said.json["totals"]) == (0, {"newly_included": 0, "no_longer_included": 1, "same": 1})
     [occasion] = said.json["occasions"]

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from airflow.sdk import BaseNotifier
@@ -15,8 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.errors import UnknownOutcome
 from handoff.ledger import alarms, notices
 from handoff.rule import Rule
+from handoff.timing import Language
 from notifications.handoff_notifier import HandoffNotifier, NotTold
 from notifications.tell_team import tell_team
+from notifications.wording import UNKNOWN
 from sandbox import SMTP_PASSWORD, SMTP_USER, Sandbox
 from sandbox.faults import FaultOrder
 from tests.support.delivery import desk_of, judge_due, plan, states, work
@@ -88,6 +90,24 @@ async def test_500_held_contacts_are_one_message(ledger: AsyncEngine, sandbox: S
     assert "Anzahl: 500" in text
     assert "handoff held test_rule" in text
     assert "@" not in text
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+async def test_every_kind_of_notice_has_words_of_its_own(
+    ledger: AsyncEngine, sandbox: Sandbox, language: Language
+) -> None:
+    kinds = get_args(notices.Kind)
+    async with ledger.begin() as connection:
+        for kind in kinds:
+            await notices.notice(connection, f"{kind}/it", kind, f"what happened to {kind}")
+    assert await tell_team(ledger, a_notifier(language=language)) == len(kinds)
+    mails = [mail.message() for mail in sandbox.world.mailbox.mails]
+    texts = [mail.get_content().splitlines() for mail in mails]
+    assert [text[0] for text in texts] == [f"what happened to {kind}" for kind in kinds]
+    to_do = [line for text in texts for line in text if line.startswith(("Was zu tun ist:", "What to do:"))]
+    what = {mail["Subject"].partition("] ")[2].removesuffix(": it") for mail in mails}
+    assert (len(what), len(set(to_do))) == (len(kinds), len(kinds))
+    assert UNKNOWN[language][0] not in what
 
 
 async def test_the_same_cause_is_told_again_only_after_it_ended(ledger: AsyncEngine, sandbox: Sandbox) -> None:

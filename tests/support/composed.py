@@ -21,7 +21,7 @@ from launch.settings import CHECKOUT, HOST
 from tests.support import embedded_server
 from tests.support.compose_file import ComposeFile, Service
 
-START_SECONDS, POLL_SECONDS = 300.0, 0.25
+START_SECONDS, POLL_SECONDS, COMMAND_SECONDS = 300.0, 0.25, 60.0
 TOOLS = {"redis-server": "redis-server", "redis-cli": "redis-server", "curl": "curl"}
 """Programs that are started, to the Debian package of each."""
 # What the image's entry point does before the command.
@@ -116,6 +116,15 @@ class Composed:
     def pid(self, name: str) -> int:
         """Return a process id, e.g. of ``worker-1``."""
         return self._started[name].pid
+
+    def execute(self, name: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as ``docker compose exec`` does, e.g. in ``scheduler-1``."""
+        service = self.services[name.rpartition("-")[0]]
+        environment = self._inherited() | self._environment(name, service)
+        return subprocess.run(
+            command, env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False,
+        )  # fmt: skip
 
     @property
     def ledger_url(self) -> str:

@@ -28,7 +28,7 @@ class Alarm:
     """
 
     cause: str
-    kind: str
+    kind: notices.Kind
     words: str
     count: int
 

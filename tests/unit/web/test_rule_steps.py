@@ -30,6 +30,7 @@ from starlette.routing import Mount
 
 from handoff_plugin import HandoffPlugin
 from web.app import create_app
+from web.mounted import app
 from web.public import PUBLIC
 
 READER = SimpleAuthManagerUser(username="eva", role="VIEWER")
@@ -164,6 +165,7 @@ def test_every_route_asks_for_airflow_s_login_or_is_named_as_public() -> None:
     def asks(dependant: Dependant) -> bool:
         return dependant.call is get_user or any(map(asks, dependant.dependencies))
 
+    assert [given["app"] for given in HandoffPlugin.fastapi_apps] == [app], "whose routes are looked at here"
     routes = create_app().routes
     public = {route.path for route in routes if isinstance(route, APIRoute) and not asks(route.dependant)}
     assert [route for route in routes if not isinstance(route, APIRoute)] == []
