@@ -17,7 +17,7 @@ from handoff.delivery.worker import Worker
 from handoff.ledger import batches
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.target import Target
 from hooks.klicktipp_target import KlickTippTarget
 from sandbox import Sandbox, credentials

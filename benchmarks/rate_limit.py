@@ -16,8 +16,8 @@ from handoff.delivery.worker import Worker
 from handoff.ledger import batches
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from handoff.target import Target
 from hooks.activecampaign_target import ActiveCampaignTarget
 from sandbox import Sandbox, credentials

@@ -19,9 +19,9 @@ from handoff.delivery.worker import Worker
 from handoff.ledger import batches
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Listing
 from handoff.target import Target
 from hooks.klicktipp_target import KlickTippTarget

@@ -7,7 +7,7 @@ import time
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-ROOMS = ("handoff.delivery.", "handoff.planner", "hooks.webinaris_source")
+ROOMS = ("handoff.delivery.", "handoff.planning.planner", "hooks.webinaris_source")
 
 
 class _AnyDatetime(type):

@@ -28,6 +28,7 @@ def _one(name: str, file: str, original: str, replacement: str, *stories: str) -
 
 
 LANE_RUN, JOURNAL, LANES = "delivery/lane_run.py", "ledger/journal.py", "ledger/lanes.py"
+REJUDGING = "handoff/planning/rejudging.py"
 
 MUTANTS: tuple[Mutant, ...] = (
     Mutant(
@@ -127,9 +128,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "of two reports of one moment the last look's is not followed", "ledger/occasions.py",
         "other is not None\n        and", "other is None\n        and", "told twice of one moment",
     ),
-    _one("zone ignored", "timing.py", "moment = add_days(anchor, zone,", 'moment = add_days(anchor, "UTC",', "zone"),
     _one(
-        "tombstone dropped", "planner.py", "known = await occasions.take_over(connection, occasion)",
+        "zone ignored", "times/timing.py", "moment = add_days(anchor, zone,", 'moment = add_days(anchor, "UTC",',
+        "zone",
+    ),
+    _one(
+        "tombstone dropped", "planning/planner.py", "known = await occasions.take_over(connection, occasion)",
         "known = None if occasion.cancelled and await occasions.latest(connection, occasion) is None "
         "else await occasions.take_over(connection, occasion)", "tombstone",
     ),
@@ -175,16 +179,19 @@ MUTANTS: tuple[Mutant, ...] = (
         "if judging.begun and not frozen() and await _no_news(batch, rule, source, since):", "if judging.begun:",
         "cancelled in the last instant",
     ),  # fmt: skip
-    _one("cancel ignored by the planner", "planner.py", "if known.occasion.cancelled:", "if False:", "cancelled"),
+    _one(
+        "cancel ignored by the planner", "planning/planner.py", "if known.occasion.cancelled:", "if False:",
+        "cancelled",
+    ),
     _one(
         "cancel ignored by effects on their way", LANE_RUN, "if effect.cancelled:", "if False:", "cancelled on the way"
     ),
     _one(
-        "moved occasion not moved", "planner.py", 'await batches.move(connection, row["id"], due_at)', "pass",
+        "moved occasion not moved", "planning/planner.py", 'await batches.move(connection, row["id"], due_at)', "pass",
         "moved", "moved far",
     ),
     _one(
-        "moved with those who were judged already", "planner.py",
+        "moved with those who were judged already", "planning/planner.py",
         'return row["state"] == "judged" or await batches.begun(connection, row["id"])',
         'return row["state"] == "judged"', "moved while it is judged",
     ),
@@ -193,7 +200,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "or_(literal(True),", "moved backwards",
     ),
     _one(
-        "late_after ignored", "late.py", 'self.then != "send" and moment > meant_for + self.elapsed', "False",
+        "late_after ignored", "times/late.py", 'self.then != "send" and moment > meant_for + self.elapsed', "False",
         "too late", "late on the way",
     ),
     _one(
@@ -234,7 +241,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "return Ground(None, use)", "never agreed",
     ),
     _one(
-        "sending window ignored", "permission.py", "return Go() if opens <= now else Wait(opens)", "return Go()",
+        "sending window ignored", "times/permission.py", "return Go() if opens <= now else Wait(opens)", "return Go()",
         "closed",
     ),
     _one("freeze ignored", "delivery/gate.py", "if self._frozen:\n", "if False:\n", "frozen"),
@@ -269,20 +276,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "WHERE NOT contacts.erased\n", "WHERE true\n", "erased before the moment",
     ),
     _one(
-        "re-judged although judged", "rejudging.py",
+        "re-judged although judged", "planning/rejudging.py",
         "if batch.state == \"waiting\" and batch.in_hand:", "if False:", "rejudged while it is judged",
     ),
     Mutant(
         "what is handed over already follows the changed rule",
         (
-            Edit("handoff/rejudging.py", "AND (batch.state IN ('waiting', 'missed')", "AND (batch.state <> 'none'"),
-            Edit("handoff/rejudging.py", "if not waits and (", "if False and ("),
-            Edit("handoff/rejudging.py", "if not waits or due_at != batch.due_at:", "if due_at != batch.due_at:"),
+            Edit(REJUDGING, "AND (batch.state IN ('waiting', 'missed')", "AND (batch.state <> 'none'"),
+            Edit(REJUDGING, "if not waits and (", "if False and ("),
+            Edit(REJUDGING, "if not waits or due_at != batch.due_at:", "if due_at != batch.due_at:"),
         ),
         ("rejudged in flight",),
     ),
     _one(
-        "a changed rule is not followed", "rejudging.py", "AND rule_version <> :version", "AND false",
+        "a changed rule is not followed", "planning/rejudging.py", "AND rule_version <> :version", "AND false",
         "rejudged in flight",
     ),
     _one(
@@ -294,7 +301,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "only once, judged by two workers",
     ),
     _one(
-        "late ones are held although they are to be left out", "permission.py",
+        "late ones are held although they are to be left out", "times/permission.py",
         'return End("skipped", LATE) if rule.late_after.then == "skip" else End("held", HELD)',
         'return End("held", HELD)',
         "too late to be sent",

@@ -43,8 +43,8 @@ from handoff.errors import HandoffError
 from handoff.ledger import batches, bells, cursors, rule_versions
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from hooks.accounts import connection_of
 from hooks.webinaris import WebinarisClient
 from operators.work import open_desk, open_sources

@@ -6,7 +6,7 @@ Airflow looks for its own name and the word DAG in a file before it reads it.
 from __future__ import annotations
 
 from handoff.home import rules_folder
-from handoff.rule_file import load_folder
+from handoff.rules.file import load_folder
 from operators.rule_dag import build_dag
 
 for rule_file in load_folder(rules_folder())[0]:

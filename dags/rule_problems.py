@@ -6,8 +6,8 @@ Airflow looks for the word DAG in a file before it reads it.
 from __future__ import annotations
 
 from handoff.home import rules_folder, templates_folder
-from handoff.lint import lint
-from handoff.rule_file import RuleFileError
+from handoff.rules.file import RuleFileError
+from handoff.rules.lint import lint
 
 report = lint([rules_folder()], templates_folder())
 if report.problems:

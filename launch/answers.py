@@ -5,7 +5,7 @@ from __future__ import annotations
 from handoff.answer import ACCOUNT, OWN, SOURCE
 from handoff.occasion import Occasion
 from handoff.registration import Registration
-from handoff.steps import Survey
+from handoff.rules.steps import Survey
 from launch.customer import Answered
 from launch.occasions import ListedOccasion, Plan
 

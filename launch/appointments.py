@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from handoff.appointments import TITLE
 from handoff.occasion import Occasion
+from handoff.planning.appointments import TITLE
 from handoff.registration import Registration
 from launch.occasions import ListedOccasion, Plan, moment_of
 from sandbox.etermin.times import zone_named

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from handoff.steps import Survey
+from handoff.rules.steps import Survey
 from launch.expectation import Wanted
 from launch.occasions import moment_of
 from launch.traces import trace_of

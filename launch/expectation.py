@@ -9,11 +9,11 @@ from datetime import datetime
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.delivery.desk import effect_key, rendered
 from handoff.occasion import Occasion
-from handoff.planner import FIRST_SEEN_GRACE
+from handoff.planning.planner import FIRST_SEEN_GRACE
 from handoff.registration import Registration
-from handoff.rule import Rule
-from handoff.steps import AnyStep, QuentnContact, QuentnUnterm, Step
-from handoff.templates import RuleFacts, variables_of
+from handoff.rules.rule import Rule
+from handoff.rules.steps import AnyStep, QuentnContact, QuentnUnterm, Step
+from handoff.texts.templates import RuleFacts, variables_of
 from launch.occasions import TrueOccasion, moment_of
 from launch.traces import NOTES_KEPT, STATUS_SET, Trace, is_sure, traces
 

@@ -11,9 +11,9 @@ from typing import Any
 import requests
 
 from handoff.ledger.connect import open_ledger
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
-from handoff.rule_page import dag_id
+from handoff.rules.file import load_folder
+from handoff.rules.page import dag_id
+from handoff.rules.rule import Rule
 from launch import appointments, records
 from launch.answers import true_answer
 from launch.closed import closed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from launch.expectation import Wanted, expected
 from launch.occasions import TrueOccasion
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import NamedTuple
 
-from handoff.closings import CLOSED, TITLES, plain
 from handoff.occasion import Occasion
-from handoff.planner import FIRST_SEEN_GRACE
+from handoff.planning.closings import CLOSED, TITLES, plain
+from handoff.planning.planner import FIRST_SEEN_GRACE
 from handoff.registration import Registration
 from launch.occasions import ListedOccasion, Plan, moment_of
 from sandbox.scenario import Scenario

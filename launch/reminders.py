@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from launch.appointments import SOURCE
 from launch.expectation import due
 from launch.occasions import TrueOccasion, moment_of

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from handoff.steps import InsightlyNote, Survey
+from handoff.rules.steps import InsightlyNote, Survey
 from launch.comparison import Arrived
 from launch.customer import Answered
 from launch.expectation import Wanted

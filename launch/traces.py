@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from handoff.occasion import Occasion
-from handoff.steps import (
+from handoff.rules.steps import (
     ActiveCampaignContact,
     ActiveCampaignList,
     ActiveCampaignTag,

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from handoff.occasion import Occasion
 from handoff.registration import Registration
-from handoff.timing import Language
+from handoff.times.timing import Language
 
 DEFAULT_ATTENDED_FROM_PERCENT = 50
 """Half of the webinar. The source lets every account choose its own share and names no default

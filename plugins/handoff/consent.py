@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from handoff.rule import Rule
-from handoff.steps import Step
+from handoff.rules.rule import Rule
+from handoff.rules.steps import Step
 
 Channel = Literal["email", "sms", "phone"]
 Purpose = Literal["survey", "marketing"]

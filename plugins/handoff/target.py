@@ -10,8 +10,8 @@ from typing import Protocol
 
 from handoff.contact import Contact
 from handoff.occasion import Occasion
-from handoff.steps import Step
-from handoff.templates import RuleFacts
+from handoff.rules.steps import Step
+from handoff.texts.templates import RuleFacts
 
 Proof = Mapping[str, object]
 """What a target left in our hands as evidence: ids and times, plain JSON, no contact data."""

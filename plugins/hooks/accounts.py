@@ -7,7 +7,6 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.answer import SOURCE as ANSWERS
-from handoff.confirmation import SOURCE as CONFIRMATIONS
 from handoff.delivery.answers_source import AnswersSource
 from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.by_hand import ByHand
@@ -15,9 +14,10 @@ from handoff.delivery.confirmations_source import ConfirmationsSource
 from handoff.delivery.desk import LimiterOf
 from handoff.errors import WrongCredentials
 from handoff.ledger.quotas import Limits
-from handoff.messages import Templates
+from handoff.planning.confirmation import SOURCE as CONFIRMATIONS
 from handoff.source import Source
 from handoff.target import Target
+from handoff.texts.messages import Templates
 from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.callexa_target import CallexaTarget
 from hooks.etermin_source import SOURCE as ETERMIN

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from handoff.delivery.purpose import POLLING, Purposes
 from handoff.errors import WrongCredentials
 from handoff.ledger.quotas import POLLING_SHARE
-from handoff.timing import known_zone
+from handoff.times.timing import known_zone
 from hooks.account import READING, Account, ConnectionValues
 from hooks.protocols.callexa_assumed import ZONE, Answers, CallexaProtocol, Queued, Surface
 from hooks.protocols.shared import Conversation

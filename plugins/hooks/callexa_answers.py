@@ -14,7 +14,7 @@ from handoff.answer import GivenAnswer
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.ledger import answers, askings
 from handoff.ledger.askings import Asked
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks.protocols.callexa_assumed import Answer
 
 SOURCE = "callexa"

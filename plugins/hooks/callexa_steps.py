@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from handoff.errors import Refused, Transient
-from handoff.steps import CallexaRecipient, Step
+from handoff.rules.steps import CallexaRecipient, Step
 from handoff.target import Call, Proof
 from hooks.protocols.callexa_assumed import QUEUED, SKIPPED, CallexaProtocol, Recipient
 from hooks.protocols.shared import Conversation

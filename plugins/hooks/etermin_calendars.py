@@ -11,12 +11,12 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.appointment_rule import AppointmentRule
-from handoff.closings import plain
 from handoff.errors import TargetError
 from handoff.ledger import cursors, notices
-from handoff.rule import Rule
-from handoff.templates import did_you_mean
+from handoff.planning.closings import plain
+from handoff.rules.appointment import AppointmentRule
+from handoff.rules.rule import Rule
+from handoff.texts.templates import did_you_mean
 from hooks.etermin import ETerminClient
 from hooks.protocols.etermin_appointments import Named
 

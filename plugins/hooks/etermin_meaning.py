@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
 
-from handoff.appointments import Account, is_deleted
 from handoff.errors import Refused
 from handoff.occasion import Occasion
-from handoff.rule import Rule
+from handoff.planning.appointments import Account, is_deleted
+from handoff.rules.rule import Rule
 from hooks.etermin import ETerminClient
 from hooks.etermin_newsletter import Boxes
 from hooks.etermin_poll import Polled

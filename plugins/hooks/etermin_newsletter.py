@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from handoff.appointment_rule import AppointmentRule
-from handoff.appointments import Account
 from handoff.contact import UnusableAddress, normalise_email
 from handoff.errors import Refused
-from handoff.missed import LOOK_BACK
 from handoff.occasion import Occasion
-from handoff.planner import due_moment
-from handoff.rule import Rule
+from handoff.planning.appointments import Account
+from handoff.planning.missed import LOOK_BACK
+from handoff.planning.planner import due_moment
+from handoff.rules.appointment import AppointmentRule
+from handoff.rules.rule import Rule
 from hooks.etermin import ETerminClient
 from hooks.etermin_report import Report
 from hooks.protocols.etermin_answers import UnreadableRow

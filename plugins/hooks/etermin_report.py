@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Self
 
-from handoff.appointments import Account, deleted, read
 from handoff.occasion import Occasion
+from handoff.planning.appointments import Account, deleted, read
 from hooks.protocols.etermin_appointments import Appointment, Deletion
 
 

@@ -10,13 +10,13 @@ from typing import Self
 from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.appointments import Account, event_of, glimpsed, id_of, standing
 from handoff.delivery.purpose import LOOKING
 from handoff.errors import TargetError
 from handoff.ledger.occasions import by_keys
 from handoff.occasion import Occasion
+from handoff.planning.appointments import Account, event_of, glimpsed, id_of, standing
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Listing, ListsTold
 from hooks.etermin import ETerminClient
 from hooks.etermin_newsletter import Boxes

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Self
 
-from handoff.closings import WITH_HISTORY, Watch, name_of
+from handoff.planning.closings import WITH_HISTORY, Watch, name_of
 from hooks.insightly_doubts import Doubt
 from hooks.protocols.insightly_records import Record, RecordKind
 

@@ -6,9 +6,19 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from handoff.closings import WITH_HISTORY, Account, Watch, is_closed, is_same, is_unsure, name_of, occasions_of, plain
 from handoff.errors import Transient
 from handoff.occasion import Occasion
+from handoff.planning.closings import (
+    WITH_HISTORY,
+    Account,
+    Watch,
+    is_closed,
+    is_same,
+    is_unsure,
+    name_of,
+    occasions_of,
+    plain,
+)
 from hooks.insightly import InsightlyClient
 from hooks.insightly_cursor import FIRST_LOOK_BACK, PollCursor
 from hooks.insightly_doubts import MOST, TRIES, Doubt, affordable, surplus, to_ask

@@ -12,11 +12,11 @@ from typing import Self
 from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.closings import Account, is_unsure, name_of, occasions_of, plain
 from handoff.delivery.purpose import LOOKING
 from handoff.ledger import cursors
 from handoff.ledger.closings import last_of
 from handoff.occasion import Occasion
+from handoff.planning.closings import Account, is_unsure, name_of, occasions_of, plain
 from handoff.registration import Registration, Roster
 from handoff.source import Listing, ListsTold
 from hooks.insightly import InsightlyClient
@@ -38,7 +38,7 @@ CLOCKS = timedelta(minutes=2)
 class InsightlySource:
     """One Insightly account (implements :class:`handoff.source.Source`).
 
-    :param asked_tags: see :class:`handoff.closings.Account`.
+    :param asked_tags: see :class:`handoff.planning.closings.Account`.
     """
 
     def __init__(self, client: InsightlyClient, engine: AsyncEngine, asked_tags: frozenset[str]) -> None:

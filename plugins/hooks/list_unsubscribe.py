@@ -23,7 +23,7 @@ def offer_one_click(mail: EmailMessage, url: str) -> None:
 
     The signature (DKIM) that the mail server adds must cover both: email_and_consent, 8.1.
 
-    :param url: ASCII without spaces and angle brackets, see :class:`handoff.links.Links`.
+    :param url: ASCII without spaces and angle brackets, see :class:`handoff.texts.links.Links`.
     """
     mail[HEADER] = _Unfolded(f"<{url}>")
     mail[f"{HEADER}-Post"] = "List-Unsubscribe=One-Click"

@@ -20,13 +20,13 @@ from handoff.contact import Contact
 from handoff.delivery import standing
 from handoff.errors import Refused, TemplateError, UnknownOutcome, WrongCredentials
 from handoff.ledger.quotas import Limits
-from handoff.links import VARIABLE, Links
-from handoff.messages import Message, Templates, one_line
-from handoff.opt_in_mail import opt_in_variables
-from handoff.steps import Email, OptIn, Step, Survey
-from handoff.survey_mail import survey_variables
+from handoff.rules.steps import Email, OptIn, Step, Survey
 from handoff.target import Call, Promise, Proof
-from handoff.templates import variables_of
+from handoff.texts.links import VARIABLE, Links
+from handoff.texts.messages import Message, Templates, one_line
+from handoff.texts.opt_in_mail import opt_in_variables
+from handoff.texts.survey_mail import survey_variables
+from handoff.texts.templates import variables_of
 from hooks.account import Account, ConnectionValues, extra_of
 from hooks.list_unsubscribe import offer_one_click
 from hooks.mail import SENDING, Envelope, Mailbox

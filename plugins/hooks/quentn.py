@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from handoff.errors import WrongCredentials
-from handoff.timing import known_zone
+from handoff.times.timing import known_zone
 from hooks.account import READING, Account, ConnectionValues, is_key
 from hooks.protocols.quentn import ContactDocument, QuentnProtocol
 from hooks.protocols.quentn_assumed import DATE_FORMAT, ZONE, Dates, MailStatuses

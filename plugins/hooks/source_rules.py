@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from handoff.closings import plain
-from handoff.insightly_rule import InsightlyRule
-from handoff.rule import Rule
-from handoff.rule_file import project_rules
-from handoff.steps import CallexaRecipient
+from handoff.planning.closings import plain
+from handoff.rules.file import project_rules
+from handoff.rules.insightly import InsightlyRule
+from handoff.rules.rule import Rule
+from handoff.rules.steps import CallexaRecipient
 
 
 def rules_of(source: str, conn_id: str) -> list[Rule]:

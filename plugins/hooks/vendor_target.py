@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from handoff.delivery.purpose import SETTLING, spending
 from handoff.ledger.quotas import Limits
-from handoff.steps import Step
+from handoff.rules.steps import Step
 from handoff.target import Call, Promise, Proof
 from hooks.account import Account, ConnectionValues
 from hooks.protocols.shared import Conversation

@@ -12,7 +12,7 @@ from typing import Any, cast
 from airflow.sdk import BaseNotifier, Connection, Context
 
 from handoff.errors import HandoffError
-from handoff.timing import Language
+from handoff.times.timing import Language
 from hooks.accounts import connection_of, connection_of_sync
 from notifications.post import Post
 from notifications.wording import Message, of_callback

@@ -6,7 +6,7 @@ from airflow.sdk import BaseNotifier
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import notices
-from handoff.timing import Language
+from handoff.times.timing import Language
 from notifications.handoff_notifier import HandoffNotifier, NotTold, pass_on, plain
 from notifications.wording import worded
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from handoff.ledger.notices import NoticeToTell
-from handoff.timing import Language
+from handoff.times.timing import Language
 
 
 @dataclass(frozen=True, slots=True)

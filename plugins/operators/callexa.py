@@ -14,7 +14,7 @@ from handoff.answer import ACCOUNT
 from handoff.answer import SOURCE as ANSWERS
 from handoff.errors import RateLimited, SourceError, TargetError, WrongCredentials
 from handoff.ledger import cursors
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks.accounts import connection_of
 from hooks.callexa import CallexaClient, CallexaHook
 from hooks.callexa_answers import SOURCE, CallexaSurvey, take

@@ -8,7 +8,7 @@ from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
 from handoff.ledger import certificates
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from operators.assets import CERTIFICATE_NEWS, publish
 from operators.rule_operator import RuleOperator
 from operators.work import open_engine

@@ -16,7 +16,7 @@ from handoff.delivery.shift import Shift
 from handoff.delivery.worker import Worker
 from handoff.ledger import batches, bells
 from handoff.ledger.batches import WaitingBatch
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from operators.gather import SLACK_SECONDS
 from operators.pauses import pauses_of
 from operators.rule_operator import RuleOperator

@@ -10,10 +10,10 @@ from typing import Any
 from airflow.sdk import BaseAsyncOperator, Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.appointments import Account
 from handoff.ledger import cursors
-from handoff.planner import Planned, plan_new_rules, record_one
-from handoff.rule import Rule
+from handoff.planning.appointments import Account
+from handoff.planning.planner import Planned, plan_new_rules, record_one
+from handoff.rules.rule import Rule
 from hooks.accounts import connection_of
 from hooks.etermin import ETerminClient, ETerminHook
 from hooks.etermin_calendars import look_up_calendars

@@ -15,8 +15,8 @@ from handoff.delivery.looking_ahead import look, start_early
 from handoff.delivery.moment import first_looks
 from handoff.ledger import batches, bells, resets
 from handoff.ledger.batches import WaitingBatch
-from handoff.rule import Rule
-from handoff.trigger_form import ONE_CONTACT, RESET, TriggerForm, UnusableForm, read
+from handoff.rules.rule import Rule
+from handoff.rules.trigger_form import ONE_CONTACT, RESET, TriggerForm, UnusableForm, read
 from operators.limits import declare_limits
 from operators.rule_operator import RuleOperator
 from operators.work import open_engine, open_sources, run_owner

@@ -10,12 +10,12 @@ from typing import Any
 from airflow.sdk import BaseAsyncOperator, Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.closings import Account, name_of
-from handoff.insightly_rule import InsightlyRule
 from handoff.ledger import cursors
 from handoff.ledger.closings import last_of
 from handoff.occasion import Occasion
-from handoff.planner import Planned, plan_new_rules, record
+from handoff.planning.closings import Account, name_of
+from handoff.planning.planner import Planned, plan_new_rules, record
+from handoff.rules.insightly import InsightlyRule
 from hooks.accounts import connection_of
 from hooks.insightly import InsightlyClient, InsightlyHook
 from hooks.insightly_cursor import PollCursor

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import HandoffError
 from handoff.ledger import quotas
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks.accounts import limits_of
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, AssetWatcher, TriggerRule, literal
 
-from handoff.rule import Rule
-from handoff.rule_file import RuleFile
-from handoff.rule_page import dag_id, doc_md
+from handoff.rules.file import RuleFile
+from handoff.rules.page import dag_id, doc_md
+from handoff.rules.rule import Rule
 from hooks.ledger import LedgerHook
 from operators.assets import rule_asset
 from operators.certify import CertifyOperator

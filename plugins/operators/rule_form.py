@@ -6,8 +6,8 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from handoff.rule import Rule
-from handoff.trigger_form import FIELDS, MODES, TITLES, blank
+from handoff.rules.rule import Rule
+from handoff.rules.trigger_form import FIELDS, MODES, TITLES, blank
 
 ABOUT_MODES = (
     "**Test it with your own address first:** choose *{one_contact}* and fill in an address. Audience and moment are "

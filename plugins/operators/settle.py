@@ -14,8 +14,8 @@ from handoff.delivery.worker import Worker
 from handoff.errors import TargetError
 from handoff.ledger import certificates, outcomes, rule_versions
 from handoff.ledger.outcomes import Outcomes
-from handoff.rule import Rule
-from handoff.steps import STEPS
+from handoff.rules.rule import Rule
+from handoff.rules.steps import STEPS
 from handoff.target import Promise
 from operators.deliver import fail_if_stopped
 from operators.pauses import pauses_of

@@ -13,7 +13,7 @@ from handoff.delivery.intake import take_up_deliveries
 from handoff.delivery.looking_ahead import look_ahead
 from handoff.delivery.sweep import COMPARE_EVERY, STEPS, Sweep, run
 from handoff.delivery.sweep import publish as publish_news
-from handoff.rule_file import project_rules
+from handoff.rules.file import project_rules
 from hooks.ledger import LedgerHook
 from operators.assets import CERTIFICATE_NEWS, CERTIFICATES, SWEEP_BELLS, publish, ring
 from operators.limits import declare_limits

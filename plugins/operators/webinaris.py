@@ -11,7 +11,7 @@ from airflow.sdk import BaseAsyncOperator, Context
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import cursors
-from handoff.planner import plan_new_rules, record
+from handoff.planning.planner import plan_new_rules, record
 from hooks.accounts import connection_of
 from hooks.ledger import LedgerHook
 from hooks.source_rules import rules_of

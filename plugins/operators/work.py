@@ -14,10 +14,10 @@ from handoff.delivery.sources import Sources
 from handoff.home import templates_folder
 from handoff.ledger.connect import single_statements
 from handoff.ledger.keys import signing_key
-from handoff.links import Links, public_url
-from handoff.messages import Templates
 from handoff.source import Source
 from handoff.target import Target
+from handoff.texts.links import Links, public_url
+from handoff.texts.messages import Templates
 from hooks.accounts import open_source, open_target
 from hooks.ledger import LedgerHook
 

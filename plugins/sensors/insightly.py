@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from handoff.closings import plain
+from handoff.planning.closings import plain
 from hooks.insightly import InsightlyHook
 from hooks.protocols.insightly_arrivals import states_of
 from hooks.protocols.insightly_records import RecordKind

@@ -16,8 +16,8 @@ from handoff.ledger import opt_ins
 from handoff.ledger.confirming import confirm
 from handoff.ledger.keys import signing_key
 from handoff.ledger.opt_ins import OptedIn
-from handoff.links import opt_in_effect
-from handoff.rule_file import project_rules
+from handoff.rules.file import project_rules
+from handoff.texts.links import opt_in_effect
 from web.ledger import Ledger
 from web.opt_in_page import opt_in_page
 

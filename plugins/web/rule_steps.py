@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from handoff.home import rules_folder
-from handoff.rule_file import RuleFile, load_folder
-from handoff.rule_page import dag_id as dag_id_of
-from handoff.rule_picture import svg
+from handoff.rules.file import RuleFile, load_folder
+from handoff.rules.page import dag_id as dag_id_of
+from handoff.rules.picture import svg
 from web.login import MAY_READ_DAG
 from web.page import message, page
 

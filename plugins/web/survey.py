@@ -17,8 +17,8 @@ from handoff.answer import LONGEST_COMMENT, OWN, UnusableAnswer, rating_of
 from handoff.ledger import answers, askings
 from handoff.ledger.askings import Asked
 from handoff.ledger.keys import signing_key
-from handoff.links import survey_effect
-from handoff.rule_file import project_rules
+from handoff.rules.file import project_rules
+from handoff.texts.links import survey_effect
 from web.ledger import Ledger
 from web.survey_page import Form, survey_page
 from web.survey_words import Words, words_in

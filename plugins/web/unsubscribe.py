@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger.keys import signing_key
 from handoff.ledger.unsubscribing import unsubscribe
-from handoff.links import unsubscriber
+from handoff.texts.links import unsubscriber
 from web.ledger import Ledger
 from web.public_page import public_message, public_page
 

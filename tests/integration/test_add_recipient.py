@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.contact import Contact
 from handoff.delivery.by_hand import ByHand
 from handoff.recipients import MOST, UnusableLine, recipients
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import a_rule

@@ -18,7 +18,7 @@ from handoff.ledger import answers, askings, retention
 from handoff.ledger.erasure import erase
 from handoff.ledger.occasions import occasion_from_row
 from handoff.occasion import Occasion
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.domain import a_rule
 from tests.support.rows import change, rows

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.appointments import Account
 from handoff.occasion import Occasion
-from handoff.planner import Planned, record_one
+from handoff.planning.appointments import Account
+from handoff.planning.planner import Planned, record_one
 from hooks.etermin_source import known_of
 from tests.integration.test_appointment_lives import BATCHES, rules_of
 from tests.support.appointment_due import OneConnection, moments_come

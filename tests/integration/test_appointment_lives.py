@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.appointment_rule import AppointmentRule
-from handoff.appointments import Account
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.appointments import Account
+from handoff.planning.planner import record
+from handoff.rules.appointment import AppointmentRule
 from hooks.etermin_source import known_of
 from tests.support.appointment_due import moments_come
 from tests.support.appointment_life import KEY, WORDS, Life

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks.quentn_target import QuentnTarget
 from sandbox.quentn.contact import Contact
 from tests.support.delivery import desk_of, judge_due, states, work

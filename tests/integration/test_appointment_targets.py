@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Target
 from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.klicktipp_target import KlickTippTarget

@@ -18,7 +18,7 @@ from handoff.ledger import batches, registrations
 from handoff.ledger.batches import WaitingBatch
 from handoff.occasion import Occasion
 from handoff.registration import Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Source
 from hooks.accounts import open_source
 from operators.insightly import RecordClosingsOperator

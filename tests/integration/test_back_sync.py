@@ -17,8 +17,8 @@ from handoff.contact import Contact
 from handoff.ledger import consents
 from handoff.ledger.consents import Entry
 from handoff.ledger.keys import signing_key
-from handoff.links import Links
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
+from handoff.texts.links import Links
 from hooks.accounts import open_source
 from operators.callexa import RecordAnswersOperator
 from operators.insightly import RecordClosingsOperator

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.delivery.judging import judge_list
 from handoff.ledger import batches, registrations, verdicts
-from handoff.planner import Planned, record_one
+from handoff.planning.planner import Planned, record_one
 from handoff.registration import Roster
 from tests.support.appointment_due import OneConnection, sent
 from tests.support.domain import some_registrations

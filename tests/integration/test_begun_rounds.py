@@ -15,8 +15,8 @@ from handoff.delivery.judging_run import JudgingRun
 from handoff.delivery.moment import attend, first_look
 from handoff.ledger import certificates
 from handoff.ledger.certificates import Count
-from handoff.planner import Planned
-from handoff.rule import Rule
+from handoff.planning.planner import Planned
+from handoff.rules.rule import Rule
 from tests.support.commands import handoff
 from tests.support.moments import claim, judge_until_killed
 from tests.support.rounds import DAY, LAST, LATER, NOW, SOON, World, reminder

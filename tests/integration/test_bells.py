@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import bells, lanes
 from handoff.ledger.bells import Bell
-from handoff.planner import record
+from handoff.planning.planner import record
 from tests.support.delivery import judge_due
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import change

@@ -10,8 +10,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from operators import gather
 from tests.support.chaos import tags
 from tests.support.delivery import states

@@ -17,7 +17,7 @@ from handoff.contact import Contact
 from handoff.errors import RateLimited, SourceError, WrongCredentials
 from handoff.ledger import cursors, nps, retention
 from handoff.ledger.erasure import erase
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks.callexa_answers import SOURCE
 from hooks.callexa_target import CallexaTarget
 from operators.callexa import RecordAnswersOperator

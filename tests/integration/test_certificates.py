@@ -15,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.errors import Refused, UnknownOutcome
 from handoff.ledger import certificates, registrations
 from handoff.ledger.certificates import Count
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from operators.certify import CertifyOperator
 from tests.support.chaos import tags
 from tests.support.delivery import desk_of, judge_due, work

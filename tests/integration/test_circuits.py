@@ -16,7 +16,7 @@ from handoff.delivery import policy
 from handoff.delivery.gate import REFRESH_SECONDS, Gate
 from handoff.errors import RateLimited, TargetError, Transient, UnknownOutcome, WrongCredentials
 from handoff.ledger import circuits, notices
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from tests.support.chaos import tags
 from tests.support.delivery import desk_of, judge_due, plan, states, work

@@ -13,7 +13,7 @@ from airflow.sdk import BaseAsyncOperator
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.occasion import Occasion
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from operators.callexa import RecordAnswersOperator
 from operators.etermin import RecordAppointmentsOperator
 from operators.insightly import RecordClosingsOperator

@@ -17,9 +17,9 @@ from handoff.contact import Contact
 from handoff.errors import HandoffError
 from handoff.ledger import consents, registrations
 from handoff.ledger.consents import Entry
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from operators import settle
 from sandbox import Sandbox, Scenario, credentials
 from tests.support.discretion import (

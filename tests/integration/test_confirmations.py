@@ -21,9 +21,9 @@ from handoff.delivery.comparison import compare_account
 from handoff.ledger.erasure import erase
 from handoff.ledger.keys import signing_key
 from handoff.ledger.unsubscribing import unsubscribe
-from handoff.links import Links
-from handoff.messages import Templates
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
+from handoff.texts.links import Links
+from handoff.texts.messages import Templates
 from hooks.accounts import open_source
 from hooks.mail_target import MailTarget
 from hooks.quentn_target import QuentnTarget

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from handoff.errors import Refused
-from handoff.links import Links, unsubscriber
-from handoff.messages import Templates
-from handoff.templates import RuleFacts
+from handoff.texts.links import Links, unsubscriber
+from handoff.texts.messages import Templates
+from handoff.texts.templates import RuleFacts
 from hooks.mail_target import MailTarget
 from tests.integration.test_mail_target import EVA, TEMPLATES, Server, call, parsed, running
 

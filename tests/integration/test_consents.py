@@ -18,7 +18,7 @@ from handoff.ledger import consents, retention, suppressions
 from handoff.ledger.consents import Entry
 from handoff.ledger.erasure import erase
 from handoff.ledger.unsubscribing import unsubscribe
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, plan, states, work

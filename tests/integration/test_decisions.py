@@ -14,8 +14,8 @@ from handoff.errors import UnknownOutcome
 from handoff.ledger.bells import CHANNEL
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from tests.support.chaos import tags
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, states, work

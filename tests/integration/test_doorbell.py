@@ -18,7 +18,7 @@ from handoff.errors import LedgerError
 from handoff.ledger import bells
 from handoff.ledger.bells import Bell
 from handoff.ledger.connect import open_ledger_async
-from handoff.planner import record
+from handoff.planning.planner import record
 from hooks.ledger import LedgerHook
 from tests.support.chaos import cut_off
 from tests.support.domain import a_rule, an_occasion

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.errors import RateLimited, Refused, Transient, UnknownOutcome, WrongCredentials
 from handoff.ledger import certificates
 from handoff.occasion import Occasion
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from tests.support.delivery import desk_of, judge_due, plan, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations

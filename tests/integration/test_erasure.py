@@ -19,9 +19,9 @@ from handoff.errors import Refused, UnknownOutcome
 from handoff.ledger import batches, certificates, registrations, verdicts
 from handoff.ledger.erasure import Erasure, erase
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, plan, states, work

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
 from handoff.ledger.erasure import erase
-from handoff.planner import record
+from handoff.planning.planner import record
 from tests.support.delivery import judge_due
 from tests.support.etermin_world import BATCHES, OCCASIONS, SECRET, ETermin, etermin_world, receiving, rule, until
 from tests.support.rows import rows

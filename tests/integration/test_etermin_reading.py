@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
 from handoff.ledger.erasure import erase
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks.accounts import open_source
 from hooks.etermin_source import known_of
 from operators.etermin import RecordAppointmentsOperator

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.appointments import GLIMPSED, event_of
 from handoff.errors import Transient
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.appointments import GLIMPSED, event_of
+from handoff.planning.planner import record
 from hooks.etermin import ETerminClient
 from hooks.etermin_source import ETerminSource, known_of
 from tests.support.etermin_account import CONN_ID, NOW, ETerminAccount, gone, row, serving

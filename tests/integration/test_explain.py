@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.contact import Contact
 from handoff.errors import Refused
 from handoff.ledger import registrations
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.chaos import tags
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, work

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.comparison import compare_account
-from handoff.missed import LOOK_BACK
-from handoff.timing import When
+from handoff.planning.missed import LOOK_BACK
+from handoff.times.timing import When
 from hooks.accounts import open_source
 from hooks.etermin_poll import KEPT_BACK
 from tests.support.delivery import judge_due

@@ -15,12 +15,12 @@ from handoff.delivery import gate as gate_module
 from handoff.delivery.gate import Gate
 from handoff.delivery.moment import LATE, attend
 from handoff.delivery.worker import Worker
-from handoff.late import HELD
 from handoff.ledger import batches, bells, consents, freezes
 from handoff.ledger.consents import Entry
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
+from handoff.times.late import HELD
 from tests.support.chaos import tags
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, plan, states, work

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery import sweep as sweeping
 from handoff.delivery.sweep import Sweep
 from handoff.ledger import cursors
-from handoff.planner import plan_new_rules, record
-from handoff.rule import Rule
+from handoff.planning.planner import plan_new_rules, record
+from handoff.rules.rule import Rule
 from hooks.accounts import open_source
 from hooks.insightly_cursor import PollCursor
 from operators.insightly import RecordClosingsOperator

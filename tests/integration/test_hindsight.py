@@ -16,14 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.audience import Audience
 from handoff.contact import Contact
 from handoff.delivery.by_hand import hand_over
-from handoff.hindsight import Hindsight, StepChange, rehearse
 from handoff.ledger import registrations, retention
 from handoff.ledger.erasure import erase
 from handoff.ledger.retention import Periods
 from handoff.ledger.schema import Base
-from handoff.planner import record
+from handoff.planning.hindsight import Hindsight, StepChange, rehearse
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.commands import handoff
 from tests.support.delivery import judge_due, plan
 from tests.support.domain import FixedSource, a_rule, an_occasion, stay

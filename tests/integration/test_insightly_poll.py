@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import WrongCredentials
 from handoff.ledger import cursors
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from hooks.insightly_poll import REQUESTS
 from operators.next_poll import NextPollOperator
 from sandbox import INSIGHTLY_KEY

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import RateLimited, Transient, WrongCredentials
 from handoff.ledger import cursors
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from hooks import insightly_doubts
 from hooks.insightly_doubts import AT_ONCE, PATIENCE, TRIES
 from hooks.insightly_poll import REQUESTS

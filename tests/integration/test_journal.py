@@ -17,8 +17,8 @@ from handoff.ledger import lanes, verdicts
 from handoff.ledger.journal import Journal, Outcome, Release
 from handoff.ledger.lanes import ClaimedLane
 from handoff.ledger.verdicts import Judged
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from tests.support.chaos import cut_off, expire_leases, tags
 from tests.support.delivery import judge_due, states
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations

@@ -15,7 +15,7 @@ from handoff.delivery.moment import attend, first_look
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
 from tests.support.domain import FixedSource, a_rule, an_occasion
 from tests.support.moments import RULE, claim, delivered, listed_for, planned, somebody

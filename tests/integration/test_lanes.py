@@ -19,8 +19,8 @@ from handoff.errors import LedgerError, RateLimited, Transient, UnknownOutcome, 
 from handoff.ledger import lanes
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from tests.support.chaos import Logbook, cut_off, expire_leases, tags, work_until_killed
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations

@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.moment import LATE
-from handoff.late import HELD
 from handoff.ledger import certificates
 from handoff.ledger.decisions import Decision, Subject, decide
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
+from handoff.times.late import HELD
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import change, rows

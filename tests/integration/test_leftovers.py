@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.answer import ACCOUNT, SOURCE
 from handoff.ledger import cursors
 from handoff.occasion import Occasion
-from handoff.planner import plan_new_rules, record
-from handoff.rule import Rule
+from handoff.planning.planner import plan_new_rules, record
+from handoff.rules.rule import Rule
 from launch import leftovers
 from tests.support.rows import change, rows
 

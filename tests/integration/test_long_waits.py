@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery import lane_run, standing, worker
 from handoff.delivery.limiter import Limiter
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from handoff.target import Call, Proof
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations

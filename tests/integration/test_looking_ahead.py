@@ -17,13 +17,13 @@ from handoff.contact import Contact
 from handoff.delivery.limiter import SPACING
 from handoff.delivery.looking_ahead import look_ahead
 from handoff.delivery.sweep import Sweep
-from handoff.forecast import requests_of
 from handoff.ledger import certificates, quotas, registrations
 from handoff.ledger.quotas import Limits, Quota
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.forecast import requests_of
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Source
 from handoff.target import Call, Target
 from hooks.activecampaign_target import ActiveCampaignTarget

@@ -12,7 +12,7 @@ from handoff.delivery.looking_ahead import look_ahead
 from handoff.delivery.sweep import Sweep
 from handoff.errors import WrongCredentials
 from handoff.ledger.quotas import Limits, Quota
-from handoff.planner import record
+from handoff.planning.planner import record
 from hooks.accounts import limits_of
 from operators.limits import declare_limits
 from sandbox import Sandbox

@@ -19,11 +19,11 @@ from airflow.sdk import Connection
 
 from handoff.contact import Contact
 from handoff.errors import Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
-from handoff.messages import Templates
 from handoff.occasion import Occasion
-from handoff.steps import Email
+from handoff.rules.steps import Email
 from handoff.target import Call, Promise
-from handoff.templates import RuleFacts
+from handoff.texts.messages import Templates
+from handoff.texts.templates import RuleFacts
 from hooks import mail
 from hooks.mail_target import MailTarget
 from hooks.transport import Throttle
@@ -206,7 +206,7 @@ async def test_repeated_attempts_carry_the_same_id() -> None:
                 await target.send(call(key="rule/7:eva"))
     ids = {parsed(content)["Message-ID"] for content in server.mails}
     assert len(server.mails) == 2
-    assert ids == {"<handoff.rule%2F7%3Aeva@sender.test>"}
+    assert ids == {"<handoff.rules.rule%2F7%3Aeva@sender.test>"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from handoff.delivery import lane_run
 from handoff.delivery.gate import Gate
 from handoff.delivery.worker import Worker
 from handoff.ledger import freezes
-from handoff.planner import record
+from handoff.planning.planner import record
 from hooks.mail import KEPT_OPEN
 from sandbox import Sandbox
 from tests.support.delivery import states

@@ -13,7 +13,7 @@ from handoff.delivery import moment
 from handoff.delivery.moment import attend, first_look
 from handoff.errors import Transient
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Roster
 from tests.support.delivery import judge_due
 from tests.support.domain import FixedSource, a_rule, an_occasion, stay

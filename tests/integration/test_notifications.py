@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import UnknownOutcome
 from handoff.ledger import alarms, notices
-from handoff.rule import Rule
-from handoff.timing import Language
+from handoff.rules.rule import Rule
+from handoff.times.timing import Language
 from notifications.handoff_notifier import HandoffNotifier, NotTold
 from notifications.tell_team import tell_team
 from notifications.wording import UNKNOWN

@@ -22,9 +22,9 @@ from handoff.ledger.erasure import erase
 from handoff.ledger.keys import signing_key
 from handoff.ledger.retention import Periods, apply
 from handoff.ledger.unsubscribing import unsubscribe
-from handoff.links import Links
-from handoff.lint import lint
-from handoff.tokens import sign
+from handoff.rules.lint import lint
+from handoff.texts.links import Links
+from handoff.texts.tokens import sign
 from hooks.ledger import LedgerHook
 from hooks.mail_target import MailTarget
 from tests.integration.test_survey_mail import BASE, Anchors, Inbox, sending

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.occasion import Occasion
-from handoff.planner import Planned, plan_new_rules, record, record_one
-from handoff.rule import Rule
+from handoff.planning.planner import Planned, plan_new_rules, record, record_one
+from handoff.rules.rule import Rule
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import batches_now, change, rows

@@ -16,8 +16,8 @@ from handoff.delivery.desk import Desk
 from handoff.errors import Transient
 from handoff.ledger import lanes, rule_versions
 from handoff.ledger.lanes import OpenEffect
-from handoff.planner import record
-from handoff.steps import KlickTippTag, Step
+from handoff.planning.planner import record
+from handoff.rules.steps import KlickTippTag, Step
 from handoff.target import Call
 from tests.support.delivery import desk_of, judge_due
 from tests.support.domain import FixedSource, a_rule

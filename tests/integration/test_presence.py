@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery import moment
-from handoff.planner import record
+from handoff.planning.planner import record
 from tests.support.commands import handoff
 from tests.support.delivery import judge_due
 from tests.support.domain import FixedSource, a_rule, stay

@@ -14,9 +14,9 @@ from handoff.contact import Contact
 from handoff.delivery.by_hand import ByHand, hand_over
 from handoff.delivery.moment import attend, first_look
 from handoff.ledger import batches, certificates
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import change, rows

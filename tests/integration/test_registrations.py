@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import registrations
 from handoff.ledger.registrations import Listed
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
 from tests.support.domain import START, an_occasion, some_registrations, stay
 from tests.support.rows import rows

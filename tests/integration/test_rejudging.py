@@ -13,9 +13,9 @@ from handoff.contact import Contact
 from handoff.delivery import judging_run
 from handoff.delivery.by_hand import hand_over
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rejudging import Change, rejudge
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.planning.rejudging import Change, rejudge
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from tests.support.chaos import tags
 from tests.support.commands import handoff

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import Refused
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from tests.support.chaos import tags
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, states, work

@@ -13,8 +13,8 @@ from handoff.contact import Contact
 from handoff.ledger import resets
 from handoff.ledger.erasure import erase
 from handoff.ledger.retention import Periods, apply
-from handoff.rule import Rule
-from handoff.rule_file import RuleFile
+from handoff.rules.file import RuleFile
+from handoff.rules.rule import Rule
 from operators.rule_dag import build_dag
 from tests.integration.test_reentry import AGAIN, NOT_AGAIN, people, sent, the_rule, webinar
 from tests.support.commands import Said, handoff

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.errors import HandoffError
 from handoff.ledger import certificates, notices, registrations, retention
 from handoff.ledger.retention import Periods
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, plan, states, work

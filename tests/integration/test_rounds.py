@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.appointment_rule import AppointmentRule
 from handoff.contact import Contact
 from handoff.delivery.desk import effect_key
 from handoff.errors import UnknownOutcome
 from handoff.ledger import certificates, holding
 from handoff.ledger.decisions import Decision, Subject, decide
-from handoff.planner import Planned, record
-from handoff.rule import Rule
+from handoff.planning.planner import Planned, record
+from handoff.rules.appointment import AppointmentRule
+from handoff.rules.rule import Rule
 from tests.support.domain import an_occasion
 from tests.support.rounds import DAY, HOUR, LAST, LATER, NOW, ROUNDS, SOON, World, at, reminder
 from tests.support.rows import change, rows

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import LedgerError
 from handoff.ledger import rule_versions
-from handoff.planner import record
+from handoff.planning.planner import record
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.targets import MemoryTarget

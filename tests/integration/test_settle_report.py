@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery import gate as gate_module
 from handoff.errors import Refused, UnknownOutcome
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from operators.deliver import DeliverOperator
 from operators.gather import GatherOperator

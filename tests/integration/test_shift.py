@@ -18,9 +18,9 @@ from handoff.delivery.worker import Worker
 from handoff.errors import Transient
 from handoff.ledger import batches
 from handoff.occasion import Occasion
-from handoff.planner import record
-from handoff.rule import Rule
-from handoff.steps import Step
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
+from handoff.rules.steps import Step
 from handoff.target import Call, Proof, Target
 from tests.support.delivery import desk_of
 from tests.support.domain import FixedSource, a_rule, an_occasion

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import Refused, UnknownOutcome
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.delivery import desk_of, judge_due, plan, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import change, rows

@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger.connect import open_ledger_async
 from handoff.ledger.keys import signing_key
-from handoff.links import Links, survey_effect
-from handoff.lint import lint
-from handoff.messages import Templates
-from handoff.timing import Language
+from handoff.rules.lint import lint
+from handoff.texts.links import Links, survey_effect
+from handoff.texts.messages import Templates
+from handoff.times.timing import Language
 from hooks.ledger import LedgerHook
 from hooks.mail_target import MailTarget
 from tests.support.rows import rows

@@ -18,8 +18,8 @@ from handoff.ledger import retention
 from handoff.ledger.connect import open_ledger_async
 from handoff.ledger.erasure import erase
 from handoff.ledger.keys import signing_key
-from handoff.links import Links
-from handoff.tokens import sign
+from handoff.texts.links import Links
+from handoff.texts.tokens import sign
 from hooks.ledger import LedgerHook
 from tests.support.rows import change, rows
 from tests.support.surveys import ask, effect_keys, survey_rule

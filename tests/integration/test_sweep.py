@@ -16,9 +16,9 @@ from handoff.delivery import sweep as sweeping
 from handoff.delivery.healing import heal
 from handoff.delivery.sweep import Sweep
 from handoff.ledger import bells, registrations
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Presence, Registration
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.chaos import tags
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import a_rule, an_occasion

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery import sweep as sweeping
 from handoff.delivery.looking_ahead import look_ahead
 from handoff.delivery.sweep import STEPS, Sweep
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from handoff.source import Source
 from tests.support.commands import handoff
 from tests.support.delivery import judge_due

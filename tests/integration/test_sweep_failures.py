@@ -14,9 +14,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Listing, Source
 from operators import work as tasks_work
 from operators.assets import CERTIFICATE_NEWS

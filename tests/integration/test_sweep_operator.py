@@ -12,7 +12,7 @@ from airflow.sdk import AssetAlias
 from airflow.sdk.definitions.asset import AssetUniqueKey
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration
 from operators.assets import rule_asset
 from operators.sweep import SweepOperator

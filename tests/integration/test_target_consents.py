@@ -15,9 +15,9 @@ from handoff.contact import Contact
 from handoff.ledger import consents
 from handoff.ledger.consents import Entry
 from handoff.ledger.keys import signing_key
-from handoff.links import Links
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Target
+from handoff.texts.links import Links
 from hooks.quentn_target import QuentnTarget
 from tests.integration.test_consents import CONSENT, LOG, REASONS, judged, say
 from tests.support.delivery import desk_of, judge_due, work

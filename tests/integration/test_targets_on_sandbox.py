@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk, LimiterOf
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Target
 from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.klicktipp_target import KlickTippTarget

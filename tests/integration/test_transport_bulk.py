@@ -13,7 +13,7 @@ from aiohttp import web
 
 from handoff.contact import Contact
 from handoff.errors import RateLimited, Refused, UnknownOutcome
-from handoff.steps import ActiveCampaignTag
+from handoff.rules.steps import ActiveCampaignTag
 from hooks.activecampaign_bulk import BulkCollector
 from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.protocols.activecampaign import ActiveCampaignProtocol

@@ -12,7 +12,7 @@ from airflow.sdk import Connection
 
 from handoff.contact import Contact
 from handoff.errors import Refused, WrongCredentials
-from handoff.steps import KlickTippTag
+from handoff.rules.steps import KlickTippTag
 from hooks.activecampaign import ActiveCampaignHook
 from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.klicktipp import KlickTippHook

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import TargetError
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call, Proof
 from tests.support.chaos import tags
 from tests.support.delivery import desk_of, judge_due, plan, states, work

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
 from handoff.ledger.keys import signing_key
-from handoff.links import Links
-from handoff.tokens import sign
+from handoff.texts.links import Links
+from handoff.texts.tokens import sign
 from tests.support.rows import rows
 from web.app import create_app
 from web.ledger import close_ledger

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery import judging_run
 from handoff.delivery.moment import attend, first_look
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
 from tests.support.chaos import expire_leases
 from tests.support.delivery import judge_due, states

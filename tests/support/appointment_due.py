@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.appointments import Appointment, glimpsed
 from handoff.delivery.comparison import gone
 from handoff.delivery.consents import Consents
 from handoff.delivery.gate import Gate
@@ -19,9 +18,10 @@ from handoff.delivery.lane_run import LaneRun
 from handoff.ledger import batches, lanes, registrations, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.journal import Journal
-from handoff.planner import Planned, record_one
+from handoff.planning.appointments import Appointment, glimpsed
+from handoff.planning.planner import Planned, record_one
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from tests.support.appointment_life import Life
 from tests.support.delivery import desk_of

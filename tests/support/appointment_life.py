@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from handoff.appointments import Account, announced, deleted, read
 from handoff.occasion import Occasion
+from handoff.planning.appointments import Account, announced, deleted, read
 from hooks.protocols.etermin_appointments import Appointment
 
 KEY = "uid-1"

@@ -7,7 +7,7 @@ from typing import Any
 
 from handoff.contact import Contact
 from handoff.occasion import Occasion
-from handoff.steps import Step
+from handoff.rules.steps import Step
 from handoff.target import Call
 
 EVA = Contact("eva@example.org", first_name="Eva", last_name="Öztürk")

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import LedgerError, RateLimited, TargetError, Transient, UnknownOutcome
 from handoff.ledger.connect import open_ledger_async
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call
 from tests.support.delivery import desk_of, work
 from tests.support.rows import change

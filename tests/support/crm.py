@@ -16,7 +16,7 @@ from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger.connect import open_ledger_async
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks import accounts
 from hooks.ledger import LedgerHook
 from operators import callexa, insightly, next_poll

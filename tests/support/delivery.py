@@ -12,8 +12,8 @@ from handoff.delivery.desk import Desk, LimiterOf
 from handoff.delivery.moment import attend, first_look
 from handoff.delivery.worker import Worker
 from handoff.ledger import batches
-from handoff.planner import record
-from handoff.rule import Rule
+from handoff.planning.planner import record
+from handoff.rules.rule import Rule
 from handoff.source import Source
 from handoff.target import Target
 

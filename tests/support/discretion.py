@@ -19,9 +19,9 @@ from handoff.delivery import sweep
 from handoff.ledger.connect import open_ledger_async
 from handoff.ledger.erasure import erase
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks import accounts
 from hooks.ledger import LedgerHook
 from operators import callexa, etermin, insightly, work

@@ -8,7 +8,7 @@ from typing import Any
 
 from handoff.occasion import Occasion
 from handoff.registration import Presence, Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Listing
 
 START = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)

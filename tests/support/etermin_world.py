@@ -18,7 +18,7 @@ from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import cursors
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Source
 from hooks.accounts import open_source
 from operators.etermin import RecordAppointmentsOperator

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import cursors
 from handoff.ledger.connect import open_ledger_async
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from hooks.insightly_source import InsightlySource
 from hooks.ledger import LedgerHook
 from operators import insightly as operator_module

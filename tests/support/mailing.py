@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery.desk import Desk, LimiterOf
-from handoff.messages import Templates
 from handoff.target import Target
+from handoff.texts.messages import Templates
 from hooks.accounts import open_target
 from sandbox import SMTP_PASSWORD, SMTP_USER, Sandbox
 from tests.support.delivery import judge_due, plan

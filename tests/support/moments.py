@@ -14,9 +14,9 @@ from handoff.ledger import batches, certificates
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.certificates import Count
 from handoff.occasion import Occasion
-from handoff.planner import record
+from handoff.planning.planner import record
 from handoff.registration import Registration
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.chaos import expire_leases
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Target
 from tests.support.delivery import desk_of, judge_due, plan, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.occasion import Occasion
-from handoff.planner import Planned, record
-from handoff.rule import Rule
+from handoff.planning.planner import Planned, record
+from handoff.rules.rule import Rule
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import change, rows

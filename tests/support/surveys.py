@@ -12,7 +12,7 @@ from handoff.consent import Subject
 from handoff.contact import Contact
 from handoff.ledger import consents
 from handoff.ledger.consents import Entry
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Target
 from tests.support.delivery import desk_of, judge_due, plan, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations

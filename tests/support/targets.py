@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from handoff.errors import TargetError, UnknownOutcome
-from handoff.steps import Step
+from handoff.rules.steps import Step
 from handoff.target import Call, Promise, Proof
 
 Fault = Callable[[Call], TargetError | None]

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery.by_hand import ByHand
 from handoff.delivery.desk import LimiterOf
 from handoff.ledger.connect import open_ledger_async
-from handoff.messages import Templates
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Source
 from handoff.target import Target
+from handoff.texts.messages import Templates
 from hooks.ledger import LedgerHook
 from operators import work
 from operators.certify import CertifyOperator

@@ -16,7 +16,7 @@ from airflow.sdk.definitions.asset import AssetUniqueKey
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
-from handoff.rule_file import load_folder
+from handoff.rules.file import load_folder
 from operators.assets import rule_asset
 from triggers.doorbell import DoorbellTrigger
 

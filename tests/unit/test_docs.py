@@ -15,20 +15,20 @@ from pydantic.fields import FieldInfo
 
 from handoff.audience import Audience
 from handoff.cli import COMMANDS, command_of
-from handoff.late import Then
-from handoff.lint import Shown
-from handoff.messages import RENDERED
-from handoff.opt_in_mail import opt_in_variables
-from handoff.rule import Rule
-from handoff.rule_document import Document
-from handoff.rule_kinds import KINDS
-from handoff.steps import AnyStep, Step
-from handoff.survey_mail import survey_variables
-from handoff.template_check import samples
-from handoff.template_dates import FILTERS
-from handoff.timing import Language, When
-from handoff.webinar_rule import WebinarRule
-from handoff.windows import WEEKDAYS, Window
+from handoff.rules.document import Document
+from handoff.rules.kinds import KINDS
+from handoff.rules.lint import Shown
+from handoff.rules.rule import Rule
+from handoff.rules.steps import AnyStep, Step
+from handoff.rules.webinar import WebinarRule
+from handoff.texts.messages import RENDERED
+from handoff.texts.opt_in_mail import opt_in_variables
+from handoff.texts.survey_mail import survey_variables
+from handoff.texts.template_check import samples
+from handoff.texts.template_dates import FILTERS
+from handoff.times.late import Then
+from handoff.times.timing import Language, When
+from handoff.times.windows import WEEKDAYS, Window
 from hooks.activecampaign import ActiveCampaignHook
 from hooks.callexa import CallexaHook
 from hooks.etermin import ETerminHook

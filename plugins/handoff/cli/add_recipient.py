@@ -18,10 +18,10 @@ from handoff.contact import Contact
 from handoff.delivery.by_hand import hand_over
 from handoff.delivery.consents import refusals
 from handoff.errors import HandoffError
-from handoff.given_moments import given_moments
 from handoff.reasons import in_words
 from handoff.recipients import recipients
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
+from handoff.times.given_moments import given_moments
 
 REMEDIES = {
     "no_consent": "--grant {} --wording TEXT --source WHERE",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from handoff.cli.command import Command, add_paths
 from handoff.home import rules_folder, templates_folder
-from handoff.lint import Report, lint
+from handoff.rules.lint import Report, lint
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

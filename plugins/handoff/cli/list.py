@@ -8,8 +8,8 @@ import sys
 from handoff.cli.command import Command, add_paths
 from handoff.cli.table import table
 from handoff.home import rules_folder
-from handoff.rule import Rule
-from handoff.rule_file import load_paths
+from handoff.rules.file import load_paths
+from handoff.rules.rule import Rule
 
 
 def _run(arguments: argparse.Namespace) -> int:

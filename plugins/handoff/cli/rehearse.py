@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import SHORT_KEY, as_json, moment, table
-from handoff.hindsight import NOT_REHEARSED, Hindsight, rehearse
-from handoff.rule_file import load
+from handoff.planning.hindsight import NOT_REHEARSED, Hindsight, rehearse
+from handoff.rules.file import load
 
 PEOPLE = ("newly_included", "no_longer_included", "same")
 LONGEST_DAYS = 3_650

@@ -13,7 +13,7 @@ from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.rules import rule_named
 from handoff.cli.table import as_json, moment, table
-from handoff.rejudging import Change, rejudge
+from handoff.planning.rejudging import Change, rejudge
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from handoff.errors import HandoffError
 from handoff.home import rules_folder
-from handoff.rule import Rule
-from handoff.rule_file import load, project_rules
+from handoff.rules.file import load, project_rules
+from handoff.rules.rule import Rule
 
 
 def rule_named(rule_id: str, file: Path | None = None) -> Rule:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from handoff.cli.command import Command
-from handoff.rule_schema import rule_schema_text
+from handoff.rules.schema import rule_schema_text
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

@@ -13,8 +13,8 @@ from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import as_json, moment, table
 from handoff.ledger import webhook_counts
 from handoff.ledger.webhook_counts import Pushed
-from handoff.links import VARIABLE, public_url
-from handoff.rule_file import project_rules
+from handoff.rules.file import project_rules
+from handoff.texts.links import VARIABLE, public_url
 
 DAYS = 7
 PUSHING = frozenset({"insightly", "etermin"})

@@ -11,9 +11,9 @@ from handoff.contact import Contact
 from handoff.ledger import batches, occasions, registrations, rule_versions
 from handoff.ledger.bells import ring
 from handoff.occasion import BY_HAND, Occasion
-from handoff.planner import lock
+from handoff.planning.planner import lock
 from handoff.registration import Registration, Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Listing
 
 SOURCE = ACCOUNT = BY_HAND

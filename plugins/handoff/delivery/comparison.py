@@ -15,11 +15,11 @@ from handoff.ledger import certificates, comparisons, registrations
 from handoff.ledger.certificates import Count
 from handoff.ledger.comparisons import ToCompare
 from handoff.ledger.quotas import next_day
-from handoff.missed import LOOK_BACK
 from handoff.occasion import MOVABLE, Occasion
-from handoff.planner import plan_new_rules, record
+from handoff.planning.missed import LOOK_BACK
+from handoff.planning.planner import plan_new_rules, record
 from handoff.registration import Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Listing, ListsTold, Source
 
 OpenSource = Callable[[str, str], Awaitable[Source]]

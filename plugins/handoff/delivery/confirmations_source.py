@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from handoff.confirmation import ACCOUNT, SOURCE
 from handoff.delivery.ledger_source import LedgerSource
+from handoff.planning.confirmation import ACCOUNT, SOURCE
 
 
 class ConfirmationsSource(LedgerSource):

@@ -14,7 +14,7 @@ from handoff.ledger.connect import single_statements
 from handoff.ledger.consents import Use
 from handoff.ledger.journal import GATHER_SECONDS
 from handoff.ledger.lanes import OpenEffect
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 
 
 class Ground(NamedTuple):

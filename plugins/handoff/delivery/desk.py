@@ -27,11 +27,11 @@ from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.quotas import Quota
 from handoff.occasion import Occasion
-from handoff.planner import due_moment
-from handoff.rule import Rule
-from handoff.steps import Step
+from handoff.planning.planner import due_moment
+from handoff.rules.rule import Rule
+from handoff.rules.steps import Step
 from handoff.target import Call, Target
-from handoff.templates import RuleFacts, render_text, variables_of
+from handoff.texts.templates import RuleFacts, render_text, variables_of
 
 OpenTarget = Callable[[str, str, "LimiterOf"], Coroutine[Any, Any, Target]]
 """Opens a target: ``(connection id, step name, limiter_of)``; the connection tells the rate."""

@@ -14,7 +14,7 @@ from handoff.ledger.comparisons import JudgedBatch
 from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
 from handoff.registration import Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 
 
 async def heal(engine: AsyncEngine, batch_id: int, roster: Roster) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from handoff.arrivals import take_in
 from handoff.delivery.sweep import Sweep
 from handoff.ledger import deliveries, notices
-from handoff.rule import Rule
+from handoff.planning.arrivals import take_in
+from handoff.rules.rule import Rule
 
 
 async def take_up_deliveries(sweep: Sweep) -> None:

@@ -12,7 +12,7 @@ from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
 from handoff.occasion import Occasion
 from handoff.registration import Registration
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 
 
 def judge_list(

@@ -17,7 +17,7 @@ from handoff.ledger import batches, registrations, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.connect import single_statements
 from handoff.ledger.verdicts import Judged
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 
 FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
 LET_GO = text("SET LOCAL idle_in_transaction_session_timeout = '3s'")

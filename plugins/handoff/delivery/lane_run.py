@@ -19,10 +19,10 @@ from handoff.ledger.consents import Use
 from handoff.ledger.journal import Journal, Outcome, Release
 from handoff.ledger.lanes import ClaimedLane, OpenEffect
 from handoff.ledger.survey_distance import ASKED_RECENTLY
-from handoff.permission import End, Wait, permit
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.target import Call, Promise, Proof, Target
-from handoff.timing import recipient_zone
+from handoff.times.permission import End, Wait, permit
+from handoff.times.timing import recipient_zone
 
 LONGEST_WAIT_SECONDS = 86_400.0
 TAKEN_SECONDS = 1.0

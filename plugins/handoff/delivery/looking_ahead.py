@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from handoff.delivery.purpose import sparing_the_reserve
 from handoff.delivery.sweep import CURSOR, Sweep
 from handoff.errors import HandoffError
-from handoff.forecast import Need, Outlook, forecast, requests_of
 from handoff.ledger import batches, cursors, prospects, registrations
 from handoff.ledger.bells import ring
 from handoff.ledger.prospects import Ahead
+from handoff.planning.forecast import Need, Outlook, forecast, requests_of
 
 AHEAD = timedelta(hours=24)
 LOOKS = tuple(timedelta(hours=hours) for hours in (24, 3))

@@ -16,12 +16,12 @@ from handoff.errors import HandoffError
 from handoff.ledger import batches, registrations, rule_versions
 from handoff.ledger.batches import WaitingBatch
 from handoff.occasion import Occasion
-from handoff.permission import End, permit
-from handoff.planner import Planned, record_one
+from handoff.planning.planner import Planned, record_one
 from handoff.registration import Roster
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from handoff.source import Source
-from handoff.timing import recipient_zone
+from handoff.times.permission import End, permit
+from handoff.times.timing import recipient_zone
 
 LATE = "later than late_after when it could be judged"
 NOT_SELECTED = "no_longer_selected"

@@ -18,7 +18,7 @@ from handoff.errors import HandoffError
 from handoff.ledger import alarms, bells, certificates, comparisons, cursors, notices, retention
 from handoff.ledger.bells import Bell
 from handoff.ledger.certificates import Count
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 
 UNHEARD = timedelta(seconds=15)
 """What is due is left for so long to the bell, and to a run that is just coming to it."""

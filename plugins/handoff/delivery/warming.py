@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.ledger import batches, lanes, registrations, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.journal import Journal
-from handoff.permission import postponed
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
+from handoff.times.permission import postponed
 
 CONNECTIONS = 3
 

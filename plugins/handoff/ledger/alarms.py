@@ -14,10 +14,10 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import notices, quotas, rule_versions
-from handoff.permission import postponed
 from handoff.reasons import in_words
-from handoff.rule import Rule
-from handoff.timing import recipient_zone
+from handoff.rules.rule import Rule
+from handoff.times.permission import postponed
+from handoff.times.timing import recipient_zone
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from handoff.ledger import occasions
 from handoff.ledger.askings import Asked
 from handoff.ledger.storable import storable
 from handoff.occasion import Occasion
-from handoff.planner import Planned, record_one
-from handoff.rule import Rule
+from handoff.planning.planner import Planned, record_one
+from handoff.rules.rule import Rule
 
 NEWS = timedelta(days=7)
 """An answer that is read later than it was given, as vendors report only once a day, is due from when it is heard;

@@ -18,6 +18,6 @@ LAST = text("""
 
 
 async def last_of(connection: AsyncConnection, source: str, account: str, names: Iterable[str]) -> dict[str, Occasion]:
-    """Return the last occasion of each record by its name (see :func:`handoff.closings.name_of`), if it has one."""
+    """Return the last occasion of each record by its name (see :func:`handoff.planning.closings.name_of`)."""
     found = await connection.execute(LAST, {"source": source, "account": account, "names": list(names)})
     return {row["series"]: occasion_from_row(row) for row in found.mappings()}

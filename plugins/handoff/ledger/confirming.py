@@ -8,14 +8,14 @@ from datetime import datetime
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.confirmation import Confirmation
 from handoff.consent import Subject, refusal
 from handoff.ledger import consents, suppressions
 from handoff.ledger.consents import Entry
 from handoff.ledger.opt_ins import OptedIn
 from handoff.ledger.storable import storable
-from handoff.planner import Planned, record_one
-from handoff.rule import Rule
+from handoff.planning.confirmation import Confirmation
+from handoff.planning.planner import Planned, record_one
+from handoff.rules.rule import Rule
 
 LIFTED_BECAUSE = "double opt-in"
 LONGEST_USER_AGENT = 500

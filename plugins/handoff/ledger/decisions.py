@@ -20,7 +20,7 @@ from handoff.ledger import rule_versions
 from handoff.ledger.bells import ring
 from handoff.ledger.occasions import occasion_from_row
 from handoff.occasion import BY_HAND
-from handoff.planner import due_moment
+from handoff.planning.planner import due_moment
 
 DROPPED = "dropped_by_person"
 

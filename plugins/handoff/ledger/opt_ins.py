@@ -17,8 +17,8 @@ from handoff.ledger.consents import wording_hash
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.storable import storable
 from handoff.occasion import BY_HAND
-from handoff.rule import Rule
-from handoff.steps import OptIn
+from handoff.rules.rule import Rule
+from handoff.rules.steps import OptIn
 from handoff.target import Call
 
 NOTHING_TO_REMIND_OF = "nothing_to_remind_of"

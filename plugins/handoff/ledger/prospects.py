@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.forecast import AccountNow
 from handoff.ledger import rule_versions
 from handoff.ledger.occasions import KnownOccasion, occasion_from_row
 from handoff.ledger.poll_plans import PollPlan
 from handoff.ledger.quotas import Purpose, Quota
-from handoff.rule import Rule
-from handoff.steps import STEPS, Step
+from handoff.planning.forecast import AccountNow
+from handoff.rules.rule import Rule
+from handoff.rules.steps import STEPS, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ class AccountToday:
     """What an account allows, and what was used of its day so far.
 
     :param rate: requests a second, ``None`` without a limit. :param quota: the day's plan, ``None`` without a limit.
-    :param used: requests of today, by what they were for. :param bulk_from: see :class:`handoff.forecast.AccountNow`.
+    :param used: requests of today, by what they were for.
+    :param bulk_from: see :class:`handoff.planning.forecast.AccountNow`.
     :param polls: how it is polled, ``None`` when it is not.
     """
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from handoff.again import AfterDays
 from handoff.occasion import BY_HAND
-from handoff.rule import Rule
+from handoff.rules.again import AfterDays
+from handoff.rules.rule import Rule
 
 
 class Earlier(NamedTuple):

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.errors import LedgerError
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 
 PIN = text("""
     INSERT INTO handoff.rule_versions (rule_id, version, hash, spec)

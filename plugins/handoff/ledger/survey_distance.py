@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.answer import OWN
 from handoff.ledger.lanes import OpenEffect
-from handoff.steps import Step
+from handoff.rules.steps import Step
 from handoff.target import Call
 
 ASKED_RECENTLY = "asked_recently"

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import reentry
 from handoff.ledger.storable import storable_json
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 
 ALREADY_HANDED_OVER = "already_handed_over"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient, UnknownOutcome
-from handoff.steps import ActiveCampaignContact, ActiveCampaignList, ActiveCampaignTag, ActiveCampaignUntag, Step
+from handoff.rules.steps import ActiveCampaignContact, ActiveCampaignList, ActiveCampaignTag, ActiveCampaignUntag, Step
 from handoff.target import Call, Proof
 from hooks.protocols.activecampaign import SUBSCRIBED, ActiveCampaignProtocol
 from hooks.protocols.activecampaign_bulk import Entry

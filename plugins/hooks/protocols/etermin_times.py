@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from babel.core import get_global
 
-from handoff.timing import known_zone
+from handoff.times.timing import known_zone
 
 ZONE = "Europe/Berlin"
 COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})\s*([0-9]{2})([0-9]{2})([0-9]{2})?")

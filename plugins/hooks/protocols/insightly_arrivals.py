@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from handoff.closings import name_of, plain
 from handoff.errors import SourceError
+from handoff.planning.closings import name_of, plain
 from hooks.protocols.answers import Denied
 from hooks.protocols.insightly import InsightlyProtocol
 from hooks.protocols.insightly_errors import UnreadableFields

@@ -10,7 +10,7 @@ from typing import cast
 
 from handoff.errors import Refused
 from handoff.occasion import Occasion
-from handoff.steps import InsightlyNote, Step
+from handoff.rules.steps import InsightlyNote, Step
 from handoff.target import Call, Proof
 from hooks.protocols.answers import Denied
 from hooks.protocols.insightly import InsightlyProtocol

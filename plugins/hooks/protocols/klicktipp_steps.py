@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient
-from handoff.steps import KlickTippContact, KlickTippTag, KlickTippUntag, Step
+from handoff.rules.steps import KlickTippContact, KlickTippTag, KlickTippUntag, Step
 from handoff.target import Call, Proof
 from hooks.protocols.answers import Denied
 from hooks.protocols.klicktipp import ContactDocument, KlickTippProtocol, says_not_found

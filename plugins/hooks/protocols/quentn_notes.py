@@ -6,8 +6,8 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from handoff.appointments import id_of
 from handoff.occasion import Occasion
+from handoff.planning.appointments import id_of
 from handoff.target import Call
 
 LONGEST = 10_000

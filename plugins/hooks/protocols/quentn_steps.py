@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient, UnknownOutcome
-from handoff.steps import QuentnCampaign, QuentnContact, QuentnTerm, QuentnUnterm, Step
+from handoff.rules.steps import QuentnCampaign, QuentnContact, QuentnTerm, QuentnUnterm, Step
 from handoff.target import Call, Proof
 from hooks.protocols.kept_values import plain
 from hooks.protocols.quentn import STANDARD_FIELDS, ContactDocument, QuentnProtocol

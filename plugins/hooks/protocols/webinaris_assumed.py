@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from handoff.errors import SourceError, WrongCredentials
 from handoff.occasion import Occasion
 from handoff.registration import Presence, Registration, Roster
-from handoff.timing import known_zone
+from handoff.times.timing import known_zone
 from hooks.protocols.answers import read
 from hooks.protocols.shared import Conversation
 from hooks.protocols.webinaris_times import ZONE, moment_of

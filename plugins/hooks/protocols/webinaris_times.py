@@ -16,7 +16,7 @@ def moment_of(text: str, zone: str = ZONE) -> datetime:
     is taken as the first of the two; one that the clocks skip, such as 02:30 on 28.03.2027, is moved
     forward by the gap, to 03:30.
 
-    :param zone: IANA name (see :func:`handoff.timing.known_zone`).
+    :param zone: IANA name (see :func:`handoff.times.timing.known_zone`).
     :raises ValueError: when the text cannot be read.
     """
     try:

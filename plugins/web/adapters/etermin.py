@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from handoff.appointments import Account, announced
 from handoff.contact import Contact, UnusableAddress, normalise_email
+from handoff.planning.appointments import Account, announced
 from hooks.etermin_source import SOURCE
 from hooks.protocols.etermin_assumed import SECRET_HASH
 from hooks.protocols.etermin_push import (

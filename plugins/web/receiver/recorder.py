@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.arrivals import take_in
-from handoff.rule import Rule
+from handoff.planning.arrivals import take_in
+from handoff.rules.rule import Rule
 from hooks.source_rules import rules_of
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from handoff.ledger.connect import open_ledger_async
 from handoff.ledger.deliveries import IN_ORDER
 from handoff.ledger.erasure import erase
 from handoff.ledger.retention import Periods
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.commands import handoff
 from tests.support.domain import a_rule
 from tests.support.pushing import won

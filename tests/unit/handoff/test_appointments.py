@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.appointments import (
+from handoff.occasion import Occasion
+from handoff.planning.appointments import (
     GLIMPSED,
     UNTIMED,
     Account,
@@ -22,7 +23,6 @@ from handoff.appointments import (
     read,
     standing,
 )
-from handoff.occasion import Occasion
 from hooks.protocols.etermin_appointments import Appointment, Customer
 
 ACCOUNT = Account("etermin", "etermin_default", "Europe/Zurich")

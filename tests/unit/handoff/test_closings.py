@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.closings import BEFORE_WATCH, Account, Watch, is_unsure, occasions_of, plain
-from handoff.insightly_rule import InsightlyRule
 from handoff.occasion import Occasion
+from handoff.planning.closings import BEFORE_WATCH, Account, Watch, is_unsure, occasions_of, plain
+from handoff.rules.insightly import InsightlyRule
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

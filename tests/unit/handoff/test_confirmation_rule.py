@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from handoff.confirmation import Confirmation
-from handoff.confirmation_rule import ConfirmationRule
 from handoff.occasion import Occasion
+from handoff.planning.confirmation import Confirmation
 from handoff.registration import Registration
-from handoff.rule import Rule
-from handoff.rule_page import doc_md
+from handoff.rules.confirmation import ConfirmationRule
+from handoff.rules.page import doc_md
+from handoff.rules.rule import Rule
 
 AT = datetime(2026, 3, 2, 14, 22, 5, tzinfo=UTC)
 SPEC: dict[str, Any] = {

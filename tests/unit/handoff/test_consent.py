@@ -16,10 +16,10 @@ from handoff.consent_file import read_consents
 from handoff.contact import Contact
 from handoff.errors import HandoffError
 from handoff.reasons import WORDS, in_words
-from handoff.rule import LegalBasis
-from handoff.rule_kinds import kind_of
-from handoff.steps import STEPS, Email
-from handoff.webinar_rule import WebinarRule
+from handoff.rules.kinds import kind_of
+from handoff.rules.rule import LegalBasis
+from handoff.rules.steps import STEPS, Email
+from handoff.rules.webinar import WebinarRule
 
 SUPPRESSED = st.frozensets(st.sampled_from(REASONS))
 SAYINGS = st.sampled_from([None, *SAID])

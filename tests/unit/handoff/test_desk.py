@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.contact import Contact
 from handoff.delivery.desk import Desk, LimiterOf, effect_key, rendered
 from handoff.errors import TemplateError, WrongCredentials
-from handoff.steps import KlickTippContact, KlickTippTag
+from handoff.rules.steps import KlickTippContact, KlickTippTag
 from handoff.target import Target
-from handoff.templates import RuleFacts, variables_of
+from handoff.texts.templates import RuleFacts, variables_of
 from tests.support.domain import an_occasion
 from tests.support.targets import MemoryTarget
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handoff.delivery.limiter import SPACING
-from handoff.forecast import LONGEST_EARLY, AccountNow, Need, Outlook, forecast, requests_of
 from handoff.ledger.quotas import next_day
+from handoff.planning.forecast import LONGEST_EARLY, AccountNow, Need, Outlook, forecast, requests_of
 from tests.support.domain import a_rule
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

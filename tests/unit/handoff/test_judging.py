@@ -14,7 +14,7 @@ from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
 from handoff.occasion import Occasion
 from handoff.registration import Presence, Registration
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from tests.support.domain import START, a_rule, an_occasion, stay
 
 END = START + timedelta(minutes=60)

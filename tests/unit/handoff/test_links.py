@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.links import Links, public_url, survey_effect, unsubscriber
-from handoff.tokens import sign, subject_of
+from handoff.texts.links import Links, public_url, survey_effect, unsubscriber
+from handoff.texts.tokens import sign, subject_of
 
 SECRET, OTHER = b"s" * 32, b"t" * 32
 KEY = "0123456789abcdef" * 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handoff.cli import main
-from handoff.lint import lint
+from handoff.rules.lint import lint
 
 INCLUDE = Path(__file__).parents[3] / "include"
 RULE = """\

@@ -9,11 +9,11 @@ import pytest
 
 from handoff.contact import Contact
 from handoff.errors import TemplateError
-from handoff.messages import Templates
 from handoff.occasion import Occasion
-from handoff.survey_mail import survey_variables
-from handoff.template_check import check_text
-from handoff.templates import RuleFacts, render_text, variables_of
+from handoff.texts.messages import Templates
+from handoff.texts.survey_mail import survey_variables
+from handoff.texts.template_check import check_text
+from handoff.texts.templates import RuleFacts, render_text, variables_of
 
 SHIPPED = Templates(Path(__file__).parents[3] / "include" / "templates")
 NAMES = ["appointment_reminder", "pitch_missed", "pitch_seen", "webinar_attended", "webinar_missed"]

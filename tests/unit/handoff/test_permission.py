@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.late import HELD
-from handoff.permission import End, Go, Permit, Wait, permit, postponed
-from handoff.public_holidays import public_holidays
-from handoff.rule import Rule
-from handoff.timing import recipient_zone
+from handoff.rules.rule import Rule
+from handoff.times.late import HELD
+from handoff.times.permission import End, Go, Permit, Wait, permit, postponed
+from handoff.times.public_holidays import public_holidays
+from handoff.times.timing import recipient_zone
 from tests.support.domain import a_rule
 
 BERLIN = "Europe/Berlin"

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from handoff.audience import Audience
 from handoff.occasion import Occasion
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
-from handoff.rule_page import doc_md
-from handoff.webinar_rule import WebinarRule
+from handoff.rules.file import load_folder
+from handoff.rules.page import doc_md
+from handoff.rules.rule import Rule
+from handoff.rules.webinar import WebinarRule
 
 SHIPPED = Path(__file__).parents[3] / "include" / "handoffs"
 MINIMAL: dict[str, Any] = {

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from handoff.rule_file import RuleFileError, load, load_folder, load_paths
-from handoff.rule_problem import RuleProblem
+from handoff.rules.file import RuleFileError, load, load_folder, load_paths
+from handoff.rules.problem import RuleProblem
 
 GOOD = """\
 id: thanks

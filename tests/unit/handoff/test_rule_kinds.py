@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from handoff.answer_rule import AnswerRule
-from handoff.insightly_rule import InsightlyRule
 from handoff.occasion import Occasion
 from handoff.registration import Registration
-from handoff.rule import Rule
-from handoff.rule_file import RuleFileError, load
-from handoff.webinar_rule import WebinarRule
+from handoff.rules.answer import AnswerRule
+from handoff.rules.file import RuleFileError, load
+from handoff.rules.insightly import InsightlyRule
+from handoff.rules.rule import Rule
+from handoff.rules.webinar import WebinarRule
 
 CLOSED = datetime(2026, 3, 2, 14, 22, 5, tzinfo=UTC)
 TAG = {"step": "klicktipp.tag", "tag": "Kunde"}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from handoff.picture_text import clean, columns, wrap
-from handoff.rule import Rule
-from handoff.rule_page import doc_md, flow
-from handoff.rule_picture import svg
+from handoff.rules.page import doc_md, flow
+from handoff.rules.picture import svg
+from handoff.rules.picture_text import clean, columns, wrap
+from handoff.rules.rule import Rule
 
 SVG = "{http://www.w3.org/2000/svg}"
 STEPS = [

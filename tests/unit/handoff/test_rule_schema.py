@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from handoff.rule_document import Document
-from handoff.rule_kinds import KINDS
-from handoff.rule_schema import rule_schema, rule_schema_text
-from handoff.steps import STEPS
+from handoff.rules.document import Document
+from handoff.rules.kinds import KINDS
+from handoff.rules.schema import rule_schema, rule_schema_text
+from handoff.rules.steps import STEPS
 
 SHIPPED = Path(__file__).parents[3] / "include" / "handoffs"
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from handoff.public_holidays import STATES, public_holidays
-from handoff.timing import UnknownZone
-from handoff.windows import WEEKDAYS, Window
+from handoff.times.public_holidays import STATES, public_holidays
+from handoff.times.timing import UnknownZone
+from handoff.times.windows import WEEKDAYS, Window
 
 BERLIN = "Europe/Berlin"
 ZONES = (BERLIN, "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "America/Havana", "Asia/Kolkata")

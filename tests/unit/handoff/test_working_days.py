@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handoff.public_holidays import STATES
-from handoff.timing import When
-from handoff.working_days import is_working_day, working_days_from
+from handoff.times.public_holidays import STATES
+from handoff.times.timing import When
+from handoff.times.working_days import is_working_day, working_days_from
 
 DAYS = st.dates(date(2024, 1, 1), date(2032, 12, 31))
 

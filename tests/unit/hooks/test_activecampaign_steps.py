@@ -4,7 +4,7 @@ import pytest
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient, UnknownOutcome
-from handoff.steps import (
+from handoff.rules.steps import (
     ActiveCampaignContact,
     ActiveCampaignList,
     ActiveCampaignTag,

@@ -9,9 +9,9 @@ import pytest
 from handoff.contact import Contact
 from handoff.delivery.desk import rendered
 from handoff.occasion import Occasion
-from handoff.steps import ActiveCampaignContact, KlickTippContact, Step
+from handoff.rules.steps import ActiveCampaignContact, KlickTippContact, Step
 from handoff.target import Call
-from handoff.templates import RuleFacts, variables_of
+from handoff.texts.templates import RuleFacts, variables_of
 from hooks.protocols.activecampaign import ActiveCampaignProtocol
 from hooks.protocols.activecampaign_steps import ActiveCampaignSteps
 from hooks.protocols.klicktipp import KlickTippProtocol

@@ -15,7 +15,7 @@ from airflow.sdk import Connection
 
 from handoff.errors import Refused, UnknownOutcome, WrongCredentials
 from handoff.ledger.quotas import POLLING_SHARE, Limits, Quota
-from handoff.steps import CallexaRecipient
+from handoff.rules.steps import CallexaRecipient
 from handoff.target import Promise
 from hooks.callexa import CallexaClient, CallexaHook, account_of, protocol_of
 from hooks.callexa_target import CallexaTarget

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient
-from handoff.steps import CallexaRecipient, KlickTippTag
+from handoff.rules.steps import CallexaRecipient, KlickTippTag
 from hooks.callexa_steps import CallexaSteps
 from hooks.protocols.callexa_assumed import CallexaProtocol
 from tests.support.calls import a_call

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from handoff.appointment_rule import AppointmentRule
-from handoff.appointments import Account, event_of
 from handoff.errors import TargetError, Transient
 from handoff.occasion import Occasion
+from handoff.planning.appointments import Account, event_of
+from handoff.rules.appointment import AppointmentRule
 from hooks.etermin import ETerminClient
 from hooks.etermin_cursor import FeedCursor
 from hooks.etermin_meaning import meaning

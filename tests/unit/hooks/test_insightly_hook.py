@@ -17,7 +17,7 @@ from airflow.sdk import Connection
 
 from handoff.errors import QuotaUsedUp, Transient, UnknownOutcome, WrongCredentials
 from handoff.ledger.quotas import Quota
-from handoff.steps import InsightlyNote
+from handoff.rules.steps import InsightlyNote
 from hooks.insightly import InsightlyAccount, InsightlyClient, InsightlyHook
 from hooks.insightly_target import InsightlyTarget
 from tests.support.calls import a_call

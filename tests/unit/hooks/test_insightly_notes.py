@@ -12,9 +12,9 @@ import pytest
 from handoff.contact import Contact
 from handoff.errors import Refused, TargetError, Transient, UnknownOutcome, WrongCredentials
 from handoff.occasion import Occasion
-from handoff.steps import InsightlyNote, KlickTippTag
+from handoff.rules.steps import InsightlyNote, KlickTippTag
 from handoff.target import Call
-from handoff.templates import RuleFacts
+from handoff.texts.templates import RuleFacts
 from hooks.protocols.insightly import InsightlyProtocol
 from hooks.protocols.insightly_notes import InsightlyNotes
 from hooks.protocols.insightly_steps import LONGEST_BODY, InsightlySteps, Mark, body_of, title_of

@@ -4,7 +4,7 @@ import pytest
 
 from handoff.contact import Contact
 from handoff.errors import Refused, Transient
-from handoff.steps import ActiveCampaignTag, KlickTippContact, KlickTippTag, KlickTippUntag
+from handoff.rules.steps import ActiveCampaignTag, KlickTippContact, KlickTippTag, KlickTippUntag
 from hooks.protocols.klicktipp import KlickTippProtocol
 from hooks.protocols.klicktipp_session import KeyPair
 from hooks.protocols.klicktipp_steps import KlickTippSteps

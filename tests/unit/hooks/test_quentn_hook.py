@@ -13,7 +13,7 @@ from airflow.sdk import Connection
 
 from handoff.errors import RateLimited, UnknownOutcome, WrongCredentials
 from handoff.ledger.quotas import Limits, Quota
-from handoff.steps import QuentnCampaign, QuentnTerm
+from handoff.rules.steps import QuentnCampaign, QuentnTerm
 from handoff.target import Promise
 from hooks.protocols.quentn_assumed import DATE_FORMAT, ZONE, MailStatuses
 from hooks.provider_info import QUENTN

@@ -10,9 +10,9 @@ import pytest
 from handoff.contact import Contact
 from handoff.delivery.desk import rendered
 from handoff.errors import Refused, Transient, UnknownOutcome
-from handoff.steps import KlickTippTag, QuentnCampaign, QuentnContact, QuentnTerm, QuentnUnterm, Step
+from handoff.rules.steps import KlickTippTag, QuentnCampaign, QuentnContact, QuentnTerm, QuentnUnterm, Step
 from handoff.target import Call
-from handoff.templates import variables_of
+from handoff.texts.templates import variables_of
 from hooks.protocols.quentn import QuentnProtocol
 from hooks.protocols.quentn_assumed import MailStatuses
 from hooks.protocols.quentn_notes import LONGEST, NoteBlock

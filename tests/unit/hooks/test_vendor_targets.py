@@ -11,7 +11,7 @@ from airflow.sdk import Connection
 from handoff.delivery.purpose import FINISHING, SETTLING, Purposes, purposes_now
 from handoff.errors import Transient
 from handoff.ledger.quotas import Limits, Quota
-from handoff.steps import ActiveCampaignTag, CallexaRecipient, InsightlyNote, KlickTippTag, QuentnTerm, Step
+from handoff.rules.steps import ActiveCampaignTag, CallexaRecipient, InsightlyNote, KlickTippTag, QuentnTerm, Step
 from handoff.target import Promise
 from hooks.accounts import VENDORS
 from tests.support.calls import a_call

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
+from handoff.rules.file import load_folder
+from handoff.rules.rule import Rule
 from launch.appointments import true_appointments
 from launch.calendar_days import on_the_clock
 from launch.closed import closed

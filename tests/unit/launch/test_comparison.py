@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from handoff.occasion import Occasion
-from handoff.rule import Rule
-from handoff.steps import InsightlyNote
+from handoff.rules.rule import Rule
+from handoff.rules.steps import InsightlyNote
 from launch.comparison import compare
 from launch.expectation import Wanted
 from launch.traces import is_sure, trace_of, traces

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from handoff.occasion import Occasion
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from launch.customer import Customers
 from launch.expectation import Wanted
 from sandbox.scenario import Scenario

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from launch.expectation import Wanted, expected
 from launch.settings import LaunchError
 from launch.webinars import true_dates

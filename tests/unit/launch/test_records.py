@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from handoff.rule import Rule
-from handoff.rule_file import load_folder
+from handoff.rules.file import load_folder
+from handoff.rules.rule import Rule
 from launch.answers import true_answer
 from launch.customer import Answered
 from launch.expectation import Wanted, expected

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from handoff.rule import Rule
+from handoff.rules.rule import Rule
 from launch.appointments import true_appointments
 from launch.comparison import compare
 from launch.expectation import expected

@@ -1,0 +1,1 @@
+"""What people read: templates, mails, and the links in them."""

@@ -1,0 +1,1 @@
+"""When something is due, when it may go out, and when it is too late."""
