@@ -170,7 +170,12 @@ async def test_a_batch_taken_up_again_after_a_crash_is_not_its_own_earlier_hando
     await record(ledger, [occasion], [rule])
     source = FixedSource(occasion, people(2))
     assert await judge_due(ledger, rule, source) == ["judged"]
-    await change(ledger, "DELETE FROM handoff.verdicts WHERE ref = 'p000001'")
+    for table in (
+        "effects WHERE handoff_id IN (SELECT max(id) FROM handoff.handoffs)",
+        "handoffs WHERE id IN (SELECT max(id) FROM handoff.handoffs)",
+        "verdicts WHERE ref = 'p000001'",
+    ):
+        await change(ledger, f"DELETE FROM handoff.{table}")
     await change(ledger, "UPDATE handoff.batches SET state = 'waiting', lease_owner = NULL")
     assert await judge_due(ledger, rule, source) == ["judged"]
     assert [verdict[1:] for verdict in await rows(ledger, VERDICTS)] == [AGAIN, AGAIN]
