@@ -206,7 +206,7 @@ async def test_repeated_attempts_carry_the_same_id() -> None:
                 await target.send(call(key="rule/7:eva"))
     ids = {parsed(content)["Message-ID"] for content in server.mails}
     assert len(server.mails) == 2
-    assert ids == {"<handoff.rules.rule%2F7%3Aeva@sender.test>"}
+    assert ids == {"<handoff.rule%2F7%3Aeva@sender.test>"}
 
 
 @pytest.mark.parametrize(
