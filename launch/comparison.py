@@ -51,6 +51,11 @@ class Comparison:
     unexpected: list[Arrived] = field(default_factory=list)
 
     @property
+    def expected(self) -> int:
+        """How many effects were owed; what nobody needed after all, because it was so already, is none."""
+        return sum(at is not None or wanted.sure for wanted, at in self.rows)
+
+    @property
     def missing(self) -> list[Wanted]:
         """What has not arrived although it must."""
         return [wanted for wanted, at in self.rows if at is None and wanted.sure]

@@ -37,7 +37,7 @@ def show(console: Console, outcome: Outcome, urls: Urls) -> None:
     if outcome.reminders:
         console.print(_appointments(outcome))
     console.print(
-        f"[bold]expected {len(comparison.rows)}, delivered {comparison.delivered}, missing {len(comparison.missing)}, "
+        f"[bold]expected {comparison.expected}, delivered {comparison.delivered}, missing {len(comparison.missing)}, "
         f"twice {len(comparison.twice)}, unexpected {len(comparison.unexpected)}[/bold]",
         style="green" if outcome.exact else "red",
     )

@@ -14,10 +14,10 @@ ABOUT_MODES = (
     "then not looked at and the steps go out at once; consent (*Einwilligung*), windows (*Sendefenster*) and distances "
     "(*Mindestabstand*) hold as for everybody.\n\n"
     "**Reset** (*zurücksetzen*): what the rule handed over to these contacts before does not count any more, so that "
-    "they pass through it again at the next occasion, also where it says `again: never` or so many days. This run "
+    "they pass through it again at the next occasion, also where it says *again: never* or so many days. This run "
     "sends nothing.{once_anyway}"
 )
-ONCE_ANYWAY = " This rule hands over once per occasion anyway (`again: per_occasion`), so it changes nothing here."
+ONCE_ANYWAY = " This rule hands over once per occasion anyway (*again: per_occasion*), so it changes nothing here."
 SHOWN = "Occasion, as texts show it (Anlass, wie ihn Texte zeigen)"
 """Only one section of Airflow's form is open at a time, so what to do and with whom stand in the same one."""
 

@@ -50,6 +50,14 @@ def test_everything_once_is_exact_and_tells_when() -> None:
     assert [at for _, at in comparison.rows] == [DUE + timedelta(seconds=1)]
 
 
+def test_what_nobody_needed_was_not_expected() -> None:
+    wanted = owed(TAG) + owed(TAG, contact="bert@example.org", sure=False)
+    comparison = compare(wanted, journal(TAGGED))
+    assert (comparison.expected, comparison.delivered, comparison.missing) == (1, 1, [])
+    lost = compare(wanted, [])
+    assert (lost.expected, lost.delivered, len(lost.missing)) == (1, 0, 1)
+
+
 def test_a_lost_effect_is_missing() -> None:
     comparison = compare(owed(TAG), [])
     assert [one.trace for one in comparison.missing] == [("klicktipp", "tag", "t")]
