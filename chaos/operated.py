@@ -120,8 +120,14 @@ class Operated:
         return {row["email"] for row in rows if row["email"] and row["state"] not in {"refused", "skipped"}}
 
     def had_before(self, case: Case, person: Person) -> bool:
-        """Whether a person may be left out because the rule has handed them over at another date."""
+        """Whether a person may be left out because the rule has handed them over at another date, or meant to.
+
+        Where nobody has consented all of it is skipped, but may still have been planned when this date was judged.
+        """
         others = [other for other in self._cases if other.rule is case.rule and other is not case]
+        if case.rule.again and case.rule.barred == "no consent":
+            met = [self._evidence.rows("effects", batch_id=other.batch["id"]) for other in others]
+            return any(row["email"] == person.email for rows in met for row in rows)
         return bool(case.rule.again) and any(person.email in self.handed_over(other) for other in others)
 
     def _quota(self) -> Iterator[Broken]:
