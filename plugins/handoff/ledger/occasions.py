@@ -15,7 +15,7 @@ from sqlalchemy.engine import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger.schema import Event, OccasionRow
-from handoff.ledger.storable import storable
+from handoff.ledger.storable import storable, storable_json
 from handoff.occasion import Occasion
 
 
@@ -136,19 +136,11 @@ async def begin(connection: AsyncConnection, events: Sequence[Occasion]) -> list
     :param events: of one account, each of another occasion.
     :returns: those whose report was never heard before, in their order.
     """
-    rows = {
-        _content_key(one, 0): {"source": one.source, "account": one.account, "occasion_key": one.key}
-        | {"payload": _payload(one), "content_key": _content_key(one, 0)}
-        for one in events
-    }
-    into_inbox = insert(Event).on_conflict_do_nothing().returning(Event.content_key)
-    heard = set((await connection.execute(into_inbox, list(rows.values()))).scalars())
-    news = {one.key: one for one, content_key in zip(events, rows, strict=True) if content_key in heard}
-    if not news:
-        return []
-    statement = insert(OccasionRow).returning(OccasionRow.id, OccasionRow.version, OccasionRow.key)
-    begun = await connection.execute(statement, [as_row(one) for one in news.values()])
-    return sorted((KnownOccasion(row.id, row.version, news[row.key]) for row in begun), key=lambda one: one.id)
+    keys = [_content_key(one, 0) for one in events]
+    rows = [{"content_key": key, **as_row(one)} for key, one in zip(keys, events, strict=True)]
+    begun = await connection.execute(BEGIN, {"rows": storable_json(rows)})
+    news = {row.key: row for row in begun}
+    return [KnownOccasion(news[one.key].id, news[one.key].version, one) for one in events if one.key in news]
 
 
 def as_row(occasion: Occasion) -> dict[str, Any]:
@@ -172,6 +164,23 @@ def occasion_from_row(row: RowMapping | Mapping[str, Any]) -> Occasion:
     )
 
 
+# All rows as one parameter: the driver would parse a statement that grows with them anew each time.
+BEGIN = text("""
+    WITH given AS (
+        SELECT * FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS one (
+            content_key text, source text, account text, key text, title text, series text, timezone text,
+            anchors jsonb, cancelled boolean, changed float, facts jsonb)
+    ), heard AS (
+        INSERT INTO handoff.inbox (source, account, content_key, occasion_key, payload)
+        SELECT source, account, content_key, key,
+            to_jsonb(given) - '{content_key,source,account,key}'::text[] FROM given
+        ON CONFLICT DO NOTHING RETURNING content_key
+    )
+    INSERT INTO handoff.occasions (source, account, key, title, series, timezone, anchors, cancelled, changed, facts)
+    SELECT source, account, key, title, series, timezone, anchors, cancelled, changed, facts
+    FROM given JOIN heard USING (content_key)
+    RETURNING id, version, key
+""")
 LATEST = text("SELECT * FROM handoff.occasions WHERE source = :source AND account = :account AND key = :key")
 BY_KEYS = text("""
     SELECT * FROM handoff.occasions
