@@ -66,6 +66,10 @@ async def _deliver(url: str) -> list[float]:
     occasion = Occasion("webinaris", "webinaris_default", "d1", "Bench", anchors)
     source, engine = Watched(occasion, COUNT), open_ledger_async(url, connections=6)
     async with Sandbox(latency=LATENCY_SECONDS) as sandbox:
+        account = sandbox.world.klicktipp
+        account.put_tag("bench")
+        for person in (await source.roster(occasion, None)).registrations:
+            account.put_contact(person.email, "", account.default_opt_in, "Subscribed")
         connection = SimpleNamespace(
             host=f"{sandbox.http_url}/klicktipp", schema=None, port=None, login=credentials.KLICKTIPP_USERNAME,
             password=credentials.KLICKTIPP_PASSWORD, extra=None,
@@ -92,4 +96,4 @@ async def _deliver(url: str) -> list[float]:
         await judging
         await desk.close()
         await engine.dispose()
-        return [effect.at - source.asked_at for effect in sandbox.effects if effect.action == "contact"]
+        return [effect.at - source.asked_at for effect in sandbox.effects if effect.action == "tag"]

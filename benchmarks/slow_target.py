@@ -1,7 +1,7 @@
 """A KlickTipp account that answers every call after a fixed time, in a process of its own.
 
-Only what a contact step needs: login and ``POST /subscriber``. Prints its port, then, when its
-input ends, how often each address was handed over, as JSON.
+Only what a step with one call each needs: login, tags and ``POST /subscriber/tag``. Prints its port,
+then, when its input ends, how often each address was handed over, as JSON.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def _answer(body: bytes) -> bytes:
 
 
 LOGIN = _answer(b'{"sessid":"s","session_name":"SSESS","account":{"uid":"1","username":"bench"}}')
+TAGS, DONE = _answer(b'{"1":"bench"}'), _answer(b"[true]")
 
 
 class Account(asyncio.Protocol):
@@ -46,11 +47,11 @@ class Account(asyncio.Protocol):
     def _reply(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"POST /account/login"):
             answer = LOGIN
+        elif head.startswith(b"GET"):
+            answer = TAGS
         else:
-            email = json.loads(body)["email"]
-            self.handed_over[email] += 1
-            contact = {"id": "1", "email": email, "status": "Subscribed", "tags": [], "manual_tags": {}}
-            answer = _answer(json.dumps(contact).encode())
+            self.handed_over[json.loads(body)["email"]] += 1
+            answer = DONE
         self._transport.write(answer)  # type: ignore[attr-defined]
 
 

@@ -29,7 +29,7 @@ from hooks.klicktipp_target import KlickTippTarget
 LATENCY_SECONDS = 0.02
 RULE = Rule.model_validate({
     "id": "bench", "title": "Bench", "when": {"minutes": 0, "after": "end"}, "who": "registered",
-    "steps": [{"step": "klicktipp.contact"}],
+    "steps": [{"step": "klicktipp.tag", "tag": "bench"}],
 })  # fmt: skip
 
 

@@ -133,6 +133,10 @@ STORIES: dict[str, Story] = {
     "cancelled while others have their turn": _story(
         [AT_END, Plan(END + 0.5, AT_END.start, AT_END.end, cancelled=True)], _people(24), _rule(["ac"]), limit=3,
     ),  # fmt: skip
+    "cancelled while its strict lane is worked in": _story(
+        [AT_END, Plan(END + 1.0, AT_END.start, AT_END.end, cancelled=True)], _people(40),
+        _rule(["kt"], order="strict"), latency=0.5,
+    ),  # fmt: skip
     "told twice of one moment": _story(
         [AT_END, Plan(0.5, AT_END.start, AT_END.end + 1), Plan(0.5, AT_END.start, AT_END.end + 1, cancelled=True)],
         _people(4), _rule(["kt"]), reports=(Report(0.75, "d0", 2), Report(1.0, "d0", 1)), dropped=((0.5, 1.5),),

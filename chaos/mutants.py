@@ -116,13 +116,19 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _one(
         "not judged again after a long wait for the turn", LANE_RUN,
-        "planned = await self._desk.look_again(effect)\n                _judge_again(effect, planned)\n", "pass\n",
-        "late on the way",
+        "planned = await self._desk.batch(effect, _lately())\n                _judge_again(effect, planned)\n",
+        "pass\n", "late on the way",
     ),
     _one(
         "a cancellation during a long wait for the turn is not read", "delivery/desk.py",
-        'effect.cancelled, effect.occasion_version = row["cancelled"], row["version"]', "_ = row",
+        "effect.cancelled, effect.occasion_version = news.cancelled, news.version", "_ = news",
         "cancelled while others have their turn",
+    ),
+    _one(
+        "what is known of an occasion gets as old as its lane takes", LANE_RUN,
+        "planned = await self._desk.batch(effect, _lately())\n            _compare(",
+        "effect.known_at = time.monotonic()\n            planned = await self._desk.batch(effect, 0.0)\n"
+        "            _compare(", "cancelled while its strict lane is worked in",
     ),
     _one(
         "of two reports of one moment the last look's is not followed", "ledger/occasions.py",

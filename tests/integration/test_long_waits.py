@@ -97,6 +97,30 @@ async def test_who_waits_long_for_the_turn_hears_of_a_cancellation(
     assert await states(ledger) == {"confirmed": len(target.effects), "skipped": 12 - len(target.effects)}
 
 
+@pytest.mark.parametrize("end", ["occasion_cancelled", "occasion_moved"])
+async def test_a_strict_lane_hears_of_its_occasion_while_it_is_worked_in(
+    ledger: AsyncEngine, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(lane_run, "SHORT_SECONDS", 0.05)
+    rule, target = a_rule(order="strict"), MemoryTarget(latency=0.1)
+    occasion = await judged(ledger, rule, 60)
+    working = asyncio.create_task(work(ledger, rule, desk_of(ledger, {"klicktipp_default": target})))
+
+    async def three_are_out() -> bool:
+        return len(target.effects) >= 3
+
+    await until(three_are_out)
+    later = {name: at + timedelta(days=7) for name, at in occasion.anchors.items()}
+    news = {"occasion_cancelled": {"cancelled": True}, "occasion_moved": {"anchors": later}}[end]
+    await record(ledger, [replace(occasion, changed=occasion.changed + 1, **news)], [rule])  # type: ignore[arg-type]
+    sent = len(target.effects)
+    await working
+    assert len(target.effects) <= sent + 3
+    ends = "SELECT state, reason, count(*) FROM handoff.effects GROUP BY 1, 2 ORDER BY 1"
+    done = len(target.effects)
+    assert await rows(ledger, ends) == [("confirmed", "", done), ("skipped", end, 60 - done)]
+
+
 async def test_at_a_slow_account_no_turns_are_kept_for_those_who_only_wait(ledger: AsyncEngine) -> None:
     """Else whoever takes over from a dead worker would wait for all of them."""
     limiter, left = Limiter(ledger, "account", 5.0), list[int]()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -51,7 +53,7 @@ async def first_effect(ledger: AsyncEngine) -> OpenEffect:
 
 
 async def called(desk: Desk, effect: OpenEffect) -> Call:
-    return await desk.call(effect, await desk.batch(effect), {})
+    return await desk.call(effect, await desk.batch(effect, 0.0), {})
 
 
 async def test_the_first_effect_asks_the_ledger_for_nothing_that_was_prepared(ledger: AsyncEngine, desk: Desk) -> None:
@@ -79,6 +81,29 @@ async def test_an_occasion_that_is_newer_than_what_was_prepared_is_read_again(le
     with statements(ledger) as said:
         await called(desk, effect)
     assert said == []
+
+
+async def test_one_look_tells_all_effects_of_a_batch_what_became_of_its_occasion(
+    ledger: AsyncEngine, desk: Desk
+) -> None:
+    known = ended()
+    await planned(ledger, known)
+    await desk.prepare(1)
+    assert await judge_due(ledger, RULE, FixedSource(known, listed_for(known, 5))) == ["judged"]
+    async with ledger.begin() as connection:
+        claimed = await lanes.claim(connection, RULE.order_group, "worker", most=5)
+    effects = [lane.effects[0] for lane in claimed]
+    await record(ledger, [replace(known, cancelled=True, changed=2)], [RULE])
+    with statements(ledger) as said:
+        for effect in effects:
+            await desk.batch(effect, effect.known_at)
+    assert (said, {effect.cancelled for effect in effects}) == ([], {False})
+    since = time.monotonic()
+    with statements(ledger) as said:
+        await asyncio.gather(*(desk.batch(effect, since) for effect in effects))
+        await desk.batch(effects[0], since)
+    # What became of the occasion, and the occasion and the rule as they are now: each once.
+    assert (len(effects), len(said), {effect.cancelled for effect in effects}) == (5, 3, {True})
 
 
 async def test_a_rule_that_was_changed_since_it_was_prepared_is_read_again(ledger: AsyncEngine, desk: Desk) -> None:

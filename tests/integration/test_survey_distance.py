@@ -10,8 +10,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.errors import Refused, UnknownOutcome
+from handoff.errors import QuotaUsedUp, Refused, UnknownOutcome, WrongCredentials
+from handoff.ledger.decisions import Decision, Subject, decide
 from handoff.rules.rule import Rule
+from handoff.target import Call
 from tests.support.delivery import desk_of, judge_due, plan, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import change, rows
@@ -121,6 +123,41 @@ async def test_two_that_look_at_the_same_time_do_not_both_see_nobody(ledger: Asy
     await asyncio.gather(*both)
     assert len(target.effects) == 1
     assert sorted(await ends(ledger)) == sorted([SENT, LEFT_OUT])
+
+
+async def test_a_survey_that_has_no_turn_yet_keeps_no_other_from_being_sent(ledger: AsyncEngine) -> None:
+    """Its account is frozen, or has no request left today, when it has been judged; perhaps it never goes out."""
+    waiting = MemoryTarget(readable=False)
+    waiting.coalesces = used_up  # type: ignore[method-assign]
+    await ask(ledger, survey_rule("first"), key="d1", target=waiting)
+    assert [state for state, _ in await ends(ledger)] == ["planned"]
+    await ask(ledger, callexa_rule("second"), key="d2")
+    assert [state for state, _ in await ends(ledger)] == ["planned", "confirmed"]
+    await change(ledger, "UPDATE handoff.lanes SET rests = NULL, ready_at = now() WHERE ready_at IS NOT NULL")
+    await work(ledger, survey_rule("first"), desk_of(ledger, {"smtp_default": MemoryTarget(readable=False)}))
+    assert await ends(ledger) == [LEFT_OUT, SENT]
+
+
+def used_up(call: Call) -> bool:
+    raise QuotaUsedUp(call.step.conn_id, "count a request", "5 a day", retry_after=3600.0)
+
+
+async def test_an_attempt_that_certainly_had_no_effect_did_not_ask(ledger: AsyncEngine) -> None:
+    closed = MemoryTarget(readable=False, before=lambda call: WrongCredentials("smtp_default", "log in"))
+    await ask(ledger, survey_rule("first"), key="d1", target=closed)
+    assert await rows(ledger, "SELECT state, attempts FROM handoff.effects") == [("planned", 1)]
+    await ask(ledger, callexa_rule("second"), key="d2")
+    assert [state for state, _ in await ends(ledger)] == ["planned", "confirmed"]
+
+
+async def test_what_a_person_sends_again_may_have_asked_already(ledger: AsyncEngine) -> None:
+    doubtful = MemoryTarget(readable=False, after=lambda call: UnknownOutcome("smtp_default", "send", "no answer"))
+    await ask(ledger, survey_rule("first"), key="d1", target=doubtful)
+    [(held,)] = await rows(ledger, "SELECT id FROM handoff.effects WHERE state = 'held'")
+    async with ledger.begin() as connection:
+        await decide(connection, [Subject("effect", held)], Decision.SEND_AGAIN)
+    await ask(ledger, callexa_rule("second"), key="d2")
+    assert [state for state, _ in await ends(ledger)] == ["planned", "skipped"]
 
 
 async def test_a_step_that_is_no_survey_is_not_noted(ledger: AsyncEngine) -> None:

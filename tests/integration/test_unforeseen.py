@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.errors import TargetError
+from handoff.errors import Refused, TargetError, UnknownOutcome
+from handoff.ledger import replays
 from handoff.rules.rule import Rule
 from handoff.target import Call, Proof
 from tests.support.chaos import tags
 from tests.support.delivery import desk_of, judge_due, plan, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
+from tests.support.etermin_world import ETermin
+from tests.support.etermin_world import rule as a_booking
 from tests.support.rows import change, rows
 from tests.support.targets import MemoryTarget
 
@@ -113,6 +116,49 @@ async def test_what_cannot_be_read_because_of_it_is_held(ledger: AsyncEngine) ->
     assert "person3" not in first[2]
     assert await states(ledger) == {"confirmed": 38, "held": 1, "planned": 1}
     assert len(target.effects) == 39
+
+
+async def test_what_cannot_be_read_because_the_target_says_no_is_held(ledger: AsyncEngine) -> None:
+    """Its tag was renamed, or the key may write and not read: the call may well have had its effect."""
+
+    class Renamed(MemoryTarget):
+        async def seen(self, call: Call) -> Proof | None:
+            raise Refused(call.step.conn_id, "look for a tag", "no tag called eins")
+
+    def lost(call: Call) -> TargetError | None:
+        return UnknownOutcome(call.step.conn_id, "tag") if call.contact.email == POISON else None
+
+    target = Renamed(after=lost)
+    await judged(ledger)
+    for _ in range(2):
+        await change(ledger, "UPDATE handoff.lanes SET ready_at = now() WHERE ready_at IS NOT NULL")
+        await work(ledger, RULE, desk_of(ledger, {"klicktipp_default": target}), horizon=0.0)
+    [first, second] = await rows(ledger, PERSON, email=POISON)
+    assert (first[1], second[1]) == ("held", "planned")
+    assert "cannot be read back" in first[2]
+    assert "no tag called eins" in first[2]
+    assert await states(ledger) == {"confirmed": 38, "held": 1, "planned": 1}
+    async with ledger.begin() as connection:
+        assert await replays.dead(connection, replays.Selection(rule_id=RULE.id)) == []
+
+
+@pytest.mark.parametrize(("state", "end"), [("planned", "refused"), ("sending", "held"), ("unknown", "held")])
+async def test_what_cannot_be_rendered_any_more_is_held_if_it_is_in_doubt(
+    ledger: AsyncEngine, etermin: ETermin, state: str, end: str
+) -> None:
+    step = {"step": "quentn.contact", "notes": "aus {{ entry.town }}"}
+    [rule] = etermin.rules(a_booking("booked", {"minutes": 0, "after": "booked"}, steps=[step]))
+    await etermin.book(city="Bern")
+    await etermin.poll()
+    source = await etermin.source()
+    assert await judge_due(ledger, rule, source) == ["judged"]
+    await source.close()
+    await change(ledger, "UPDATE handoff.effects SET state = :state, intent_at = now(), attempts = 1", state=state)
+    await change(ledger, "UPDATE handoff.registrations SET contact_id = NULL")
+    target = MemoryTarget()
+    await work(ledger, rule, desk_of(ledger, {"quentn_default": target}), horizon=0.0)
+    [(became, reason)] = await rows(ledger, "SELECT state, reason FROM handoff.effects")
+    assert (became, "town" in reason, target.calls) == (end, True, 0)
 
 
 @pytest.mark.parametrize(

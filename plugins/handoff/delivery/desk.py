@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
@@ -70,6 +71,13 @@ class _Read(NamedTuple):
     occasion_version: int
 
 
+class _News(NamedTuple):
+    known_at: float
+    cancelled: bool
+    version: int
+    newer_round: bool
+
+
 class Desk:
     """Opens each target account once, however many lanes ask at a time, and turns effects into calls."""
 
@@ -78,6 +86,7 @@ class Desk:
         self._targets = Opened[str, Target]()
         self._limiters: dict[str, Limiter] = {}
         self._batches = Once[int, _Read]()
+        self._news = Once[int, _News]()
 
     async def target(self, account: str, step: str) -> Target:
         """Return the account's target, opened once for this worker; one that could not be opened is tried again."""
@@ -90,24 +99,36 @@ class Desk:
     def _limiter(self, account: str, rate: float | None, quota: Quota | None = None) -> Limiter:
         return self._limiters.setdefault(account, Limiter(self._engine, account, rate, quota))
 
-    async def batch(self, effect: OpenEffect) -> Planned:
+    async def batch(self, effect: OpenEffect, since: float) -> Planned:
         """Return what the effects of this effect's batch have in common.
 
         What :meth:`prepare` read before the batch was judged is used, unless rule or occasion are others by now.
+
+        :param since: by ``time.monotonic``; what became of the occasion is read anew if that was last done before.
         """
+        if effect.known_at < since:
+            await self._look_again(effect, since)
         read = await self._read(effect.batch_id)
         if read.rule_version != effect.rule_version or read.occasion_version < effect.occasion_version:
             self._batches.forget(effect.batch_id, read)
             read = await self._read(effect.batch_id)
         return read.planned
 
-    async def look_again(self, effect: OpenEffect) -> Planned:
-        """Read what became of an effect's occasion since its lane was claimed, and do as :meth:`batch`."""
+    async def _look_again(self, effect: OpenEffect, since: float) -> None:
+        """Let an effect know what became of its occasion: one look serves all effects of its batch."""
+        look = partial(self._look, effect.batch_id)
+        news = await self._news.of(effect.batch_id, look)
+        if news.known_at < since:
+            self._news.forget(effect.batch_id, news)
+            news = await self._news.of(effect.batch_id, look)
+        effect.cancelled, effect.occasion_version = news.cancelled, news.version
+        effect.newer_round, effect.known_at = news.newer_round, news.known_at
+
+    async def _look(self, batch_id: int) -> _News:
+        asked_at = time.monotonic()
         async with single_statements(self._engine) as connection:
-            row = (await connection.execute(BATCH, {"id": effect.batch_id})).mappings().one()
-        effect.cancelled, effect.occasion_version = row["cancelled"], row["version"]
-        effect.newer_round = row["newer_round"]
-        return await self.batch(effect)
+            row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
+        return _News(asked_at, row["cancelled"], row["version"], row["newer_round"])
 
     async def _read(self, batch_id: int) -> _Read:
         return await self._batches.of(batch_id, lambda: self._load(batch_id))
@@ -167,6 +188,10 @@ class Desk:
     async def asked_recently(self, effect: OpenEffect, call: Call) -> bool:
         """Tell whether the step asks the person too soon again; see :mod:`handoff.ledger.survey_distance`."""
         return await survey_distance.asked_recently(self._engine, effect, call)
+
+    async def may_ask(self, effect: OpenEffect, call: Call) -> bool:
+        """Note that the step asks the person now, unless it is too soon; see :mod:`handoff.ledger.survey_distance`."""
+        return await survey_distance.note(self._engine, effect, call)
 
     async def opt_in_refusal(self, rule: Rule, effect: OpenEffect, call: Call) -> str | None:
         """Return why a confirmation mail must not go out; see :mod:`handoff.ledger.opt_ins`."""

@@ -28,7 +28,8 @@ LONGEST_WAIT_SECONDS = 86_400.0
 TAKEN_SECONDS = 1.0
 """How long a lane rests that another worker was faster than, where nothing else says so."""
 SHORT_SECONDS = 1.0
-"""After a longer wait for its turn an effect is judged again: late, cancelled, without a legal ground?"""
+"""What is known of an occasion is not older when an effect of it is judged; after a longer wait for its turn it is
+judged again: late, cancelled, without a legal ground?"""
 
 
 class Parked(Exception):  # noqa: N818 - not an error: the lane rests
@@ -93,7 +94,7 @@ class LaneRun:
         try:
             proof = await self._carry_out(effect, known)
         except TemplateError as error:
-            self._end(effect, Ended("refused", f"template: {error}"))
+            self._end(effect, _dead(effect, f"template: {error}"))
         except Ended as ended:
             self._end(effect, ended)
         else:
@@ -123,7 +124,7 @@ class LaneRun:
     async def _carry_out(self, effect: OpenEffect, known: dict[str, Any]) -> Proof:
         self._announced, target = False, None
         try:
-            planned = await self._desk.batch(effect)
+            planned = await self._desk.batch(effect, _lately())
             _compare(planned.rule, effect)
             target = await self._desk.target(effect.account, effect.step)
             call = await self._desk.call(effect, planned, known)
@@ -162,15 +163,18 @@ class LaneRun:
 
     async def _sent(self, effect: OpenEffect, planned: Planned, target: Target, call: Call) -> Proof:
         _judge_again(effect, planned)
-        use, asked_at = await self._ground(effect, planned.rule, call), time.monotonic()
+        use = await self._ground(effect, planned.rule, call)
         if await self._desk.asked_recently(effect, call):
             raise Ended("skipped", ASKED_RECENTLY)
         async with target.slot():
             await self._turn(effect, target, call)
-            if time.monotonic() - asked_at > SHORT_SECONDS:
-                planned = await self._desk.look_again(effect)
+            if effect.known_at < _lately():
+                planned = await self._desk.batch(effect, _lately())
                 _judge_again(effect, planned)
                 use = await self._ground(effect, planned.rule, call)
+            # Not before: what has no turn yet, and perhaps never gets one, keeps nobody from asking.
+            if not await self._desk.may_ask(effect, call):
+                raise Ended("skipped", ASKED_RECENTLY)
             if not await self._journal.intend(effect.id, use) or not self._fresh():
                 raise LeaseLost
             effect.attempts += 1
@@ -202,7 +206,7 @@ class LaneRun:
         rest = self._gate.failed(error, effect.account, effect.attempts, settling)
         then = treatment(error).then
         if then is Then.DEAD:
-            raise Ended("refused", str(error)) from error
+            raise _dead(effect, str(error)) from error
         doubtful = self._announced and then is Then.SETTLE
         if doubtful and (target is None or target.promise is not Promise.SETTLED_BY_READING):
             raise Ended("held", str(error)) from error
@@ -222,6 +226,17 @@ class LaneRun:
             raise Parked(held=ended.reason)
         rest = "skipped" if ended.state in {"refused", "skipped"} else "held"
         self._journal.stop_rest(effect.handoff_id, rest, f"step {effect.step_no + 1} was {ended.state}")
+
+
+def _lately() -> float:
+    return time.monotonic() - SHORT_SECONDS
+
+
+def _dead(effect: OpenEffect, words: str) -> Ended:
+    """Return the end of what cannot be carried out; what is in doubt is not refused: it may have had its effect."""
+    if effect.state == "planned":
+        return Ended("refused", words)
+    return Ended("held", f"outcome unknown, and it cannot be read back: {words}")
 
 
 def _compare(rule: Rule, effect: OpenEffect) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,7 @@ class OpenEffect:
     :param cancelled: its occasion has been cancelled, though perhaps after it was judged.
     :param occasion_version: which version of the occasion that was.
     :param newer_round: its occasion was moved after it was judged, and its rule waited anew, perhaps has judged anew.
+    :param known_at: when the last three were asked for, by ``time.monotonic``.
     """
 
     id: int
@@ -46,6 +48,7 @@ class OpenEffect:
     cancelled: bool = False
     occasion_version: int = 0
     newer_round: bool = False
+    known_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -127,8 +130,9 @@ async def claim(
     lanes = {row.id: ClaimedLane(row.id, row.revision, row.strict) for row in sorted(rows)}
     if not lanes:
         return []
+    asked_at = time.monotonic()
     for row in (await connection.execute(OPEN, {"lanes": list(lanes)})).mappings():
-        lanes[row["lane_id"]].effects.append(_open_effect(row))
+        lanes[row["lane_id"]].effects.append(_open_effect(row, asked_at))
     begun = [lane.effects[0].handoff_id for lane in lanes.values() if lane.effects and lane.effects[0].step_no > 0]
     if begun:
         for row in (await connection.execute(KNOWN, {"handoffs": begun})).mappings():
@@ -142,7 +146,7 @@ async def warm_up(connection: AsyncConnection) -> None:
     await connection.execute(OPEN, {"lanes": []})
 
 
-def _open_effect(row: RowMapping) -> OpenEffect:
+def _open_effect(row: RowMapping, asked_at: float) -> OpenEffect:
     since = row["seconds_since_intent"]
     return OpenEffect(
         id=row["id"],
@@ -161,6 +165,7 @@ def _open_effect(row: RowMapping) -> OpenEffect:
         cancelled=row["cancelled"],
         occasion_version=row["occasion_version"],
         newer_round=row["newer_round"],
+        known_at=asked_at,
         contact=Contact(
             email=row["email"],
             first_name=row["first_name"],
