@@ -27,7 +27,7 @@ class Preloading:
 
 
 class HandoffPlugin(AirflowPlugin):
-    """Handoffs: webinars, CRM, appointments and calls handed over in order, on time, none twice."""
+    """Handoffs: webinars, CRM, appointments and surveys handed over in order, on time, none twice."""
 
     name = "handoffs"
     listeners: list[Any] = [Preloading()]

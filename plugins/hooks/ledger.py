@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from airflow.sdk import BaseHook
-from sqlalchemy import URL, text
+from sqlalchemy import URL
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import LedgerError
 from handoff.ledger.connect import DRIVER, open_ledger, open_ledger_async
+from handoff.ledger.revisions import newest, revision
 
 DEFAULT_PORT = 5432
 REFUSALS = ("authentication", "authentifizierung", "no password supplied", "pg_hba.conf", 'role "', "rolle »")
@@ -50,14 +51,14 @@ class LedgerHook(BaseHook):
         return open_ledger_async(url_of(await cls.aget_connection(ledger_conn_id)), connections=connections)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether the ledger works, the credentials are wrong, or it cannot be reached."""
+        """Say whether the ledger works, its tables are of another version, or the credentials or the server fail."""
         try:
             engine = open_ledger(self.url)
         except LedgerError as error:
             return False, str(error)
         try:
             with engine.connect() as connection:
-                ready = connection.execute(text("SELECT to_regclass('handoff.alembic_version') IS NOT NULL")).scalar()
+                found = revision(connection)
         except OperationalError as error:
             words = str(error.orig).strip()
             refused = any(word in words.lower() for word in REFUSALS)
@@ -66,7 +67,16 @@ class LedgerHook(BaseHook):
             return False, f"Cannot connect: {error}"
         finally:
             engine.dispose()
-        return True, "The ledger works" + ("" if ready else "; its tables are still to be made: handoff migrate")
+        return _working(found, newest())
+
+
+def _working(found: str | None, needed: str) -> tuple[bool, str]:
+    if found is None:
+        return True, "The ledger works; its tables are still to be made: handoff migrate"
+    if found == needed:
+        return True, "The ledger works"
+    what = f"The ledger answers, but its tables are of version {found} and this program needs {needed}"
+    return False, f"{what}: {'handoff migrate' if found < needed else 'bring this program up to date'}"
 
 
 def url_of(connection: Any) -> str:

@@ -24,9 +24,11 @@ class Message:
 KINDS: dict[Language, dict[str, tuple[str, str]]] = {
     "de": {
         "held": ("zurückgehalten", "Ansehen mit „handoff held“, entscheiden mit „handoff resolve“."),
+        "refused": ("abgelehnt", "Ansehen und nach Beheben der Ursache wiederholen mit „handoff replay“."),
         "circuit": ("Zielkonto gestört", "Das Zielsystem prüfen. Es geht von selbst weiter, sobald es antwortet."),
         "credentials": ("Zugangsdaten abgelehnt", "Die Verbindung in Airflow berichtigen (Admin > Connections)."),
-        "certificate": ("Abgleich geht nicht auf", "Ansehen mit „handoff certificate“."),
+        "certificate": ("Nachweis geht nicht auf", "Ansehen mit „handoff certificate“."),
+        "comparison": ("Quelle nicht abgeglichen", "Verbindung und Quelle prüfen; mehr steht im Protokoll von sweep."),
         "late": ("verspätet", "Laufen Scheduler, Triggerer und Worker? Ansehen mit „handoff pending“."),
         "missed": ("zu spät gehört", "Lief watch_...? Wer noch fehlt: „handoff add-recipient“."),
         "webhook": ("Meldung nicht verarbeitet", "Ansehen mit „handoff webhooks“ und im Protokoll von sweep."),
@@ -35,9 +37,11 @@ KINDS: dict[Language, dict[str, tuple[str, str]]] = {
     },
     "en": {
         "held": ("held", "Look with `handoff held`, decide with `handoff resolve`."),
+        "refused": ("refused", "Look with `handoff replay`, mend the cause, then put back with it what was refused."),
         "circuit": ("target account fails", "Check the target system. It goes on by itself once it answers."),
         "credentials": ("credentials not accepted", "Correct the connection in Airflow (Admin > Connections)."),
         "certificate": ("certificate is red", "Look with `handoff certificate`."),
+        "comparison": ("source not compared", "Check the connection and the source; the log of sweep has more."),
         "late": ("late", "Do scheduler, triggerer and workers run? Look with `handoff pending`."),
         "missed": ("heard of too late", "Did watch_... run? Who is missing: `handoff add-recipient`."),
         "webhook": ("push not recorded", "Look with `handoff webhooks`, and at the log of sweep."),

@@ -11,10 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.contact import Contact
 from handoff.delivery.desk import effect_key
 from handoff.errors import UnknownOutcome
+from handoff.ledger import registrations
 from handoff.ledger.bells import CHANNEL
 from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
 from handoff.planning.planner import record
+from handoff.registration import Roster
 from handoff.rules.rule import Rule
 from tests.support.chaos import tags
 from tests.support.commands import handoff
@@ -344,6 +346,59 @@ async def test_a_held_batch_is_dropped(ledger: AsyncEngine, ledger_url: str) -> 
         assert (await rows(ledger, BATCH))[0][:3] == (1, "cancelled", "dropped_by_person")
     assert (await handoff(ledger_url, "resolve", "batch:1", "--send-again")).status == 2
     assert (await handoff(ledger_url, "resolve", "batch:7", "--drop")).status == 2
+
+
+async def test_a_batch_that_waits_is_dropped(ledger: AsyncEngine, ledger_url: str) -> None:
+    """As after a restored backup: what went out since is not to go out again, and everybody is accounted for."""
+    rule = a_rule()
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61))
+    people = some_registrations(2, before=occasion.anchors["start"])
+    await record(ledger, [occasion], [rule])
+    async with ledger.begin() as connection:
+        await registrations.store(connection, 1, Roster(datetime.now(UTC), datetime.now(UTC), people))
+    [waiting] = (await handoff(ledger_url, "pending", "--json")).json["batches"]
+    subject = f"batch:{waiting['batch_id']}"
+    for words in ("cancelled now", "decided before"):
+        said = await handoff(ledger_url, "resolve", subject, "--drop")
+        assert (said.status, words in said.out) == (0, True)
+    assert (await handoff(ledger_url, "pending", "--json")).json["batches"] == []
+    assert await judge_due(ledger, rule, FixedSource(occasion, people)) == []
+    [one] = (await handoff(ledger_url, "certificate", "d1", "--json")).json["occasions"]
+    [certificate] = one["certificates"]
+    assert (certificate["even"], certificate["excluded"]) == (True, {"dropped_by_person": 2})
+    assert "(a person dropped it)" in (await handoff(ledger_url, "explain", "person0@example.org")).out
+    await record(ledger, [an_occasion(start=datetime.now(UTC) + timedelta(days=1), changed=99.0)], [rule])
+    assert (await rows(ledger, BATCH))[0][:3] == (1, "cancelled", "dropped_by_person"), "a move does not revive it"
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE handoff.batches SET lease_owner = 'run', leased_until = now() + interval '9 s'", "a run works on it"),
+        ("UPDATE handoff.batches SET state = 'waiting'", "people in it were judged already"),
+        ("UPDATE handoff.batches SET state = 'judged'", "is judged, not held; there is nothing to decide"),
+    ],
+    ids=["in hand", "begun", "judged"],
+)
+async def test_a_batch_that_was_begun_is_not_dropped(
+    ledger: AsyncEngine, ledger_url: str, statement: str, words: str
+) -> None:
+    if "lease" in statement:
+        await record(ledger, [an_occasion(start=datetime.now(UTC) - timedelta(minutes=61))], [a_rule()])
+    else:
+        await judged(ledger, a_rule(), 2)
+    await change(ledger, statement)
+    before = await rows(ledger, BATCH)
+    said = await handoff(ledger_url, "resolve", "batch:1", "--drop")
+    assert (said.status, words in said.err) == (2, True)
+    assert await rows(ledger, BATCH) == before
+
+
+async def test_a_batch_that_waits_can_only_be_dropped(ledger: AsyncEngine, ledger_url: str) -> None:
+    await record(ledger, [an_occasion(start=datetime.now(UTC) - timedelta(minutes=61))], [a_rule()])
+    for decision in ("--sent", "--send-again"):
+        assert (await handoff(ledger_url, "resolve", "batch:1", decision)).status == 2
+    assert (await rows(ledger, BATCH))[0][:2] == (1, "waiting")
 
 
 @pytest.mark.parametrize("subject", ["0", "-1", "x", "batch:", "rule:1", "1.5"])

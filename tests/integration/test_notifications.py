@@ -12,8 +12,9 @@ import pytest
 from airflow.sdk import BaseNotifier
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.errors import UnknownOutcome
+from handoff.errors import Refused, UnknownOutcome
 from handoff.ledger import alarms, notices
+from handoff.ledger.decisions import Decision, Subject, decide
 from handoff.rules.rule import Rule
 from handoff.times.timing import Language
 from notifications.handoff_notifier import HandoffNotifier, NotTold
@@ -21,6 +22,8 @@ from notifications.tell_team import tell_team
 from notifications.wording import UNKNOWN
 from sandbox import SMTP_PASSWORD, SMTP_USER, Sandbox
 from sandbox.faults import FaultOrder
+from tests.support.chaos import tags
+from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, plan, states, work
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
 from tests.support.rows import change, rows
@@ -126,6 +129,68 @@ async def test_the_same_cause_is_told_again_only_after_it_ended(ledger: AsyncEng
     ]  # fmt: skip
 
 
+async def refused(ledger: AsyncEngine, count: int, key: str = "d1") -> None:
+    """Let the second step of so many contacts be refused: there is no such tag."""
+    rule = a_rule(steps=tags("eins", "zwei", "drei"))
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=61), key=key)
+    source = FixedSource(occasion, some_registrations(count, before=occasion.anchors["start"]))
+    await plan(ledger, source, [rule], occasion)
+    assert await judge_due(ledger, rule, source) == ["judged"]
+
+    def no_such_tag(call: Any) -> Refused | None:
+        return Refused(call.step.conn_id, "tag", "there is no such tag") if call.step.tag == "zwei" else None
+
+    desk = desk_of(ledger, {"klicktipp_default": MemoryTarget(before=no_such_tag)})
+    await work(ledger, rule, desk, in_flight=256)
+    await desk.close()
+
+
+OPEN = "SELECT cause, count FROM handoff.notices WHERE closed_at IS NULL"
+REFUSED = "refused/rule:test_rule/step:2/klicktipp_default"
+
+
+async def test_500_refused_contacts_are_one_message(ledger: AsyncEngine, ledger_url: str, sandbox: Sandbox) -> None:
+    await refused(ledger, 500)
+    for _ in range(3):
+        await reviewed(ledger)
+        await tell_team(ledger, a_notifier())
+    assert await subjects(sandbox) == ["[Übergaben] abgelehnt: rule:test_rule/step:2/klicktipp_default"]
+    text = sandbox.world.mailbox.mails[0].message().get_content()
+    where = "rule test_rule, step 2 (klicktipp.tag at klicktipp_default): 500 effects refused, mostly: "
+    assert text.startswith(where)
+    assert "there is no such tag" in text
+    assert "Anzahl: 500" in text
+    assert "@" not in text
+    assert (await handoff(ledger_url, "replay", "--rule", "test_rule")).status == 0
+    assert await reviewed(ledger) == []
+    assert await rows(ledger, OPEN) == []
+
+
+async def test_a_refusal_ends_when_a_day_has_passed_without_another_one(ledger: AsyncEngine, sandbox: Sandbox) -> None:
+    """Somebody whom a target refuses for ever must not hide that it refuses everybody a week later."""
+    await refused(ledger, 1)
+    await reviewed(ledger)
+    age = "UPDATE handoff.effects SET settled_at = settled_at - interval '25 hours'"
+    older = "UPDATE handoff.notices SET first_at = first_at - interval '25 hours'"
+    for statement in (age, older):
+        await change(ledger, statement)
+    await reviewed(ledger)
+    assert await rows(ledger, OPEN) == [(REFUSED, 1)], "nobody was told yet"
+    assert await tell_team(ledger, a_notifier()) == 1
+    await reviewed(ledger)
+    assert await rows(ledger, OPEN) == []
+    await refused(ledger, 3, key="d2")
+    await reviewed(ledger)
+    assert await rows(ledger, OPEN) == [(REFUSED, 3)]
+    assert await tell_team(ledger, a_notifier()) == 1
+
+
+async def test_what_cannot_be_replayed_any_more_is_not_told(ledger: AsyncEngine) -> None:
+    await refused(ledger, 2)
+    await change(ledger, "UPDATE handoff.occasions SET cancelled = true")
+    assert await reviewed(ledger) == []
+
+
 async def test_what_is_later_than_its_rule_allows_is_told(ledger: AsyncEngine, sandbox: Sandbox) -> None:
     rule = a_rule(late_after={"minutes": 10})
     occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=65))
@@ -138,6 +203,37 @@ async def test_what_is_later_than_its_rule_allows_is_told(ledger: AsyncEngine, s
     await tell_team(ledger, a_notifier())
     assert await subjects(sandbox) == ["[Übergaben] verspätet: rule:test_rule"]
     await change(ledger, "UPDATE handoff.batches SET state = 'judged'")
+    assert await reviewed(ledger) == []
+
+
+async def test_what_a_person_let_go_on_is_not_told_as_late(ledger: AsyncEngine) -> None:
+    rule = await held(ledger, 2, late_after={"minutes": 10})
+    await change(ledger, "UPDATE handoff.batches SET due_at = due_at - interval '3 days'")
+    found = await rows(ledger, "SELECT id FROM handoff.effects ORDER BY id")
+    async with ledger.begin() as connection:
+        await decide(connection, [Subject("effect", found[0][0])], Decision.SEND_AGAIN)
+    assert [alarm.cause for alarm in await reviewed(ledger)] == [f"held/rule:{rule.id}"]
+    await change(ledger, "UPDATE handoff.effects SET late_allowed = false")
+    assert [alarm.cause for alarm in await reviewed(ledger)] == [f"held/rule:{rule.id}", f"late/rule:{rule.id}"]
+
+
+async def test_a_batch_that_a_person_let_go_on_is_not_told_as_late(ledger: AsyncEngine) -> None:
+    rule = a_rule(late_after={"minutes": 10})
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=90))
+    await plan(ledger, FixedSource(occasion), [rule], occasion)
+    await change(ledger, "UPDATE handoff.batches SET state = 'held', reason = 'late'")
+    [(batch,)] = await rows(ledger, "SELECT id FROM handoff.batches")
+    async with ledger.begin() as connection:
+        await decide(connection, [Subject("batch", batch)], Decision.SEND_AGAIN)
+    assert await reviewed(ledger) == []
+    await change(ledger, "UPDATE handoff.batches SET late_allowed = false")
+    assert [alarm.kind for alarm in await reviewed(ledger)] == ["late"]
+
+
+async def test_what_goes_out_however_late_it_is_is_not_told_as_late(ledger: AsyncEngine) -> None:
+    rule = a_rule(late_after={"minutes": 10, "then": "send"})
+    occasion = an_occasion(start=datetime.now(UTC) - timedelta(minutes=90))
+    await plan(ledger, FixedSource(occasion), [rule], occasion)
     assert await reviewed(ledger) == []
 
 
@@ -227,6 +323,12 @@ async def test_a_wrong_mail_connection_does_not_silence_the_other_channels(
         await a_notifier(context=given)
     with pytest.raises(NotTold, match=words):
         await asyncio.to_thread(a_notifier(), given)
+
+
+async def test_a_subject_writes_no_header(sandbox: Sandbox) -> None:
+    await a_notifier(subject="Lauf =?utf-8?q?a=0D=0ABcc:_x=40evil.de?=", context={"run_id": "eins"})
+    mail = sandbox.world.mailbox.mails[0].message()
+    assert (mail["Subject"], mail["Bcc"]) == ("Lauf =?utf-8?q?a=0D=0ABcc:_x=40evil.de?=", None)
 
 
 async def test_as_a_callback_it_sends_from_within_a_running_loop_too(sandbox: Sandbox) -> None:

@@ -102,13 +102,40 @@ async def test_without_a_selection_it_only_shows_them(ledger: AsyncEngine, ledge
     await refused(ledger, a_rule(steps=THREE), count=2)
     before = await rows(ledger, "SELECT * FROM handoff.effects ORDER BY id")
     said = await handoff(ledger_url, "replay", "--json")
-    assert (said.status, said.json["replayed"], len(said.json["dead"])) == (0, [], 2)
+    assert (said.status, said.json["replayed"], len(said.json["dead"])) == (1, [], 2)
     one = said.json["dead"][0]
     assert (one["step_no"], one["skipped"], one["barred"]) == (2, 1, "")
     assert "there is no such tag" in one["reason"]
     assert "there is no such tag" in (await handoff(ledger_url, "replay")).out
     assert "person" not in said.out
     assert await rows(ledger, "SELECT * FROM handoff.effects ORDER BY id") == before
+
+
+async def test_the_list_is_an_alarm_only_while_something_can_be_done(ledger: AsyncEngine, ledger_url: str) -> None:
+    assert (await handoff(ledger_url, "replay")).status == 0
+    await refused(ledger, a_rule(steps=THREE), count=2)
+    first, other = (await handoff(ledger_url, "replay", "--json")).json["dead"]
+    said = await handoff(ledger_url, "resolve", first["effect_id"], "--drop")
+    assert (said.status, said.out) == (0, f"effect {first['effect_id']}: skipped now\n")
+    assert [one["effect_id"] for one in (await handoff(ledger_url, "replay", "--json")).json["dead"]] == [
+        other["effect_id"]
+    ]
+    await change(ledger, "UPDATE handoff.occasions SET cancelled = true")
+    said = await handoff(ledger_url, "replay", "--json")
+    assert (said.status, [one["barred"] for one in said.json["dead"]]) == (0, ["occasion_cancelled"])
+
+
+async def test_what_was_refused_can_only_be_replayed_or_dropped(ledger: AsyncEngine, ledger_url: str) -> None:
+    rule = a_rule(steps=THREE)
+    target = await refused(ledger, rule)
+    [one] = (await handoff(ledger_url, "replay", "--json")).json["dead"]
+    for decision in ("--sent", "--send-again"):
+        said = await handoff(ledger_url, "resolve", one["effect_id"], decision)
+        assert (said.status, "is refused, not held; handoff replay puts it back" in said.err) == (2, True)
+    for words in ("skipped now", "decided before"):
+        assert words in (await handoff(ledger_url, "resolve", one["effect_id"], "--drop")).out
+    await goes_on(ledger, rule, target)
+    assert (target.tags, await states(ledger)) == ([], {"confirmed": 1, "skipped": 2})
 
 
 async def test_only_what_is_meant(ledger: AsyncEngine, ledger_url: str) -> None:

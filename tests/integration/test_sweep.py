@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from handoff.planning.planner import record
 from handoff.registration import Presence, Registration
 from handoff.rules.rule import Rule
 from tests.support.chaos import tags
+from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import a_rule, an_occasion
 from tests.support.rows import change, rows
@@ -279,7 +281,8 @@ async def test_a_source_that_cannot_be_read_stops_nothing_else_and_is_told_after
     assert await causes(ledger) == []
     await change(ledger, "UPDATE handoff.cursors SET value = (now() - interval '2 hours')::text")
     await swept(ledger, source)
-    assert await causes(ledger) == ["comparison/webinaris/webinaris_default"]
+    notice = ("comparison/webinaris/webinaris_default", "comparison")
+    assert await rows(ledger, "SELECT cause, kind FROM handoff.notices") == [notice]
     source.down = False
     await swept(ledger, source)
     assert await causes(ledger) == []
@@ -324,6 +327,18 @@ async def test_what_waits_for_a_rule_that_is_gone_is_told(ledger: AsyncEngine) -
     assert await causes(ledger) == ["unserved/test_rule"]
     await change(ledger, "UPDATE handoff.batches SET wake_at = now()")
     await swept(ledger, source, other, RULE)
+    assert await causes(ledger) == []
+
+
+async def test_what_waits_for_a_rule_that_is_gone_can_be_dropped(ledger: AsyncEngine, ledger_url: str) -> None:
+    source, other = await waiting_since(ledger, 60), a_rule(id="other", webinars=["none"])
+    await swept(ledger, source, other)
+    [(words,)] = await rows(ledger, "SELECT words FROM handoff.notices")
+    pending, resolve = re.findall(r"handoff (pending \S+) .* handoff (resolve batch:NUMBER --drop)", words)[0]
+    [batch] = (await handoff(ledger_url, *pending.split(), "--json")).json["batches"]
+    done = await handoff(ledger_url, *resolve.replace("NUMBER", str(batch["batch_id"])).split())
+    assert done.status == 0
+    await swept(ledger, source, other)
     assert await causes(ledger) == []
 
 

@@ -304,7 +304,8 @@ def test_yaml_rules_in_the_docs_are_valid(path):
 
 @pytest.mark.integration
 def test_the_ledger_understands_the_queries(ledger_url):
-    queries = re.findall(r"^```sql\n(.*?)^```$", page("docs/operate.md"), re.MULTILINE | re.DOTALL)
+    pages = "\n".join(page(str(path)) for path in PAGES)
+    queries = re.findall(r"^```sql\n(.*?)^```$", pages, re.MULTILINE | re.DOTALL)
     assert queries
     with psycopg.connect(ledger_url, autocommit=True) as connection:
         for query in queries:

@@ -18,6 +18,7 @@ from sqlalchemy import make_url
 from handoff.errors import LedgerError
 from handoff.ledger.connect import ledger_url as normalised
 from handoff.ledger.connect import open_ledger
+from handoff.ledger.revisions import newest
 from hooks.ledger import LedgerHook, url_of
 
 
@@ -86,6 +87,20 @@ def test_it_works_but_has_no_tables(postgres: str, monkeypatch: pytest.MonkeyPat
     worked, words = outcome_of(monkeypatch, schema="template1", login=url.username, extra=extra)
     assert worked
     assert "its tables are still to be made" in words
+
+
+@pytest.mark.parametrize(("version", "to_do"), [("0001", "handoff migrate"), ("9999", "bring this program up to date")])
+def test_its_tables_are_of_another_version(
+    ledger_url: str, monkeypatch: pytest.MonkeyPatch, version: str, to_do: str
+) -> None:
+    url, engine = make_url(ledger_url), open_ledger(ledger_url)
+    with engine.begin() as opened:
+        opened.exec_driver_sql("UPDATE handoff.alembic_version SET version_num = %(version)s", {"version": version})
+    engine.dispose()
+    extra = {"options": urlencode({"host": url.query["host"]})}
+    worked, words = outcome_of(monkeypatch, schema=url.database, login=url.username, extra=extra)
+    assert not worked
+    assert f"its tables are of version {version} and this program needs {newest()}: {to_do}" in words
 
 
 @contextmanager

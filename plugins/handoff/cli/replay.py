@@ -43,8 +43,8 @@ def _run(arguments: argparse.Namespace) -> int:
         print(as_json({"dead": list(map(_document, found)), "replayed": sorted(revived)}))
     else:
         print(_text(found, revived) if selection else _list(found))
-    barred = [one for one in found if one.barred]
-    return 1 if selection and barred else 0
+    # What nothing more can be done about must not sound an alarm for ever.
+    return 1 if any(bool(one.barred) is bool(selection) for one in found) else 0
 
 
 def _document(one: Dead) -> dict[str, object]:
@@ -60,7 +60,10 @@ def _list(found: list[Dead]) -> str:
          one.step_no, one.step, one.account, one.reason)
         for one in found
     ]  # fmt: skip
-    how = "To put some back: handoff replay EFFECT..., or handoff replay --rule RULE, or --occasion KEY"
+    how = (
+        "To put some back: handoff replay EFFECT..., or handoff replay --rule RULE, or --occasion KEY\n"
+        "To leave some: handoff resolve EFFECT... --drop"
+    )
     return f"Refused effects: {len(found)}\n{table(head, rows)}\n\n{how}"
 
 

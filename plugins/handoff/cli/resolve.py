@@ -1,4 +1,4 @@
-"""``handoff resolve``: decide about something held."""
+"""``handoff resolve``: decide about something held, or drop what was refused or waits."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _subject(text: str) -> Subject:
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
-    help_ = "what is decided about: the id of an effect, or batch:ID, or lane:ID (see handoff held)"
+    help_ = "what is decided about: the id of an effect, or batch:ID, or lane:ID (see handoff held, replay, pending)"
     parser.add_argument("subjects", nargs="+", type=_subject, metavar="EFFECT", help=help_)
     choice = parser.add_mutually_exclusive_group(required=True)
     for option, decision, words in (
         ("--sent", Decision.SENT, "it did have its effect; go on with the next step"),
         ("--send-again", Decision.SEND_AGAIN, "send it, however late it is; if it was sent before, it comes twice"),
-        ("--drop", Decision.DROP, "leave it and the later steps of this handoff"),
+        ("--drop", Decision.DROP, "leave it and the later steps of this handoff; a batch that waits too"),
     ):
         choice.add_argument(option, dest="decision", action="store_const", const=decision, help=words)
     add_ledger(parser)

@@ -21,8 +21,8 @@ PUSHING = frozenset({"insightly", "etermin"})
 """Sources whose accounts can push."""
 ADDRESSES, HEAD = ("ACCOUNT", "ADDRESS"), ("ACCOUNT", "ACCEPTED", "REPEATED", "REFUSED", "WAITING", "LAST")
 PROOF = (
-    "Enter the address in the other system with one of the connection's webhook_secrets: /SECRET at its end, or the "
-    "header X-Webhook-Secret."
+    "Enter the address in the other system with one of the connection's webhook_secrets: best as the header "
+    "X-Webhook-Secret or as a password (Basic); as /SECRET at its end only where it can do nothing else."
 )
 
 

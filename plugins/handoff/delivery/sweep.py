@@ -25,6 +25,7 @@ UNHEARD = timedelta(seconds=15)
 COMPARE_EVERY = timedelta(minutes=55)
 """With a sweep every five minutes, at least hourly."""
 CURSOR = "sweep"
+UNSERVED = "unserved/"
 
 
 class SweepFailed(HandoffError):
@@ -80,10 +81,11 @@ async def take_up(sweep: Sweep) -> None:
         meant = {rule_id for bell in overdue for rule_id in await _rules_of(connection, bell)}
         served = {rule.id for rule in sweep.rules}
         sweep.unheard = sorted(meant & served)
-        for rule_id in served - meant:
-            await notices.close(connection, f"unserved/{rule_id}")
+        for cause in await notices.still_open(connection, "late"):
+            if cause.startswith(UNSERVED) and cause.removeprefix(UNSERVED) not in meant:
+                await notices.close(connection, cause)
         for rule_id in sorted({bell.name for bell in overdue if bell.kind == "batch"} - served):
-            await notices.notice(connection, f"unserved/{rule_id}", "late", _unserved(rule_id))
+            await notices.notice(connection, f"{UNSERVED}{rule_id}", "late", _unserved(rule_id))
         if overdue:
             await bells.ring(connection)
 
@@ -95,7 +97,8 @@ async def _rules_of(connection: AsyncConnection, bell: Bell) -> list[str]:
 def _unserved(rule_id: str) -> str:
     return (
         f"rule {rule_id}: moments have passed and there is no rule file of this id any more, so nobody is handed "
-        "over; put the file back, or cancel what waits"
+        f"over; put the file back, or drop what waits: handoff pending {rule_id} has the numbers for handoff resolve "
+        "batch:NUMBER --drop"
     )
 
 
@@ -145,13 +148,13 @@ async def _remember(sweep: Sweep, name: tuple[str, str], last: datetime | None, 
             await cursors.write(connection, certificates.PUT_OFF, "/".join(name), until.isoformat() if until else "")
         if compared.troubles and (last is None or datetime.now(UTC) - last >= 2 * sweep.compare_every):
             words = f"lists of {name[1]} cannot be compared with the ledger: {compared.troubles[0]}"
-            await notices.notice(connection, cause, "certificate", words, len(compared.troubles))
+            await notices.notice(connection, cause, "comparison", words, len(compared.troubles))
         elif compared.read_at:
             await notices.close(connection, cause)
 
 
 async def look_round(sweep: Sweep) -> None:
-    """Bring the notices of what is held or late in line with the ledger."""
+    """Bring the notices of what is held, refused or late in line with the ledger."""
     async with sweep.engine.begin() as connection:
         await alarms.review(connection)
 

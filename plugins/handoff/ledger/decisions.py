@@ -1,7 +1,8 @@
 """What a person decides about something held: it was sent, it is sent again, or it is dropped.
 
-Who decides locks batches first, then effects, then lanes, each in the order of their ids, like everybody who
-locks several. Only effects that are held are locked: no worker touches them, and what is not held stays as it is.
+What a target refused, and a batch that waits, can be dropped too. Who decides locks batches first, then effects, then
+lanes, each in the order of their ids, like everybody who locks several. Only effects that are held or refused are
+locked: no worker touches them, and all others stay as they are.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.errors import HandoffError
 from handoff.ledger import rule_versions
+from handoff.ledger.batches import begun
 from handoff.ledger.bells import ring
 from handoff.ledger.occasions import occasion_from_row
 from handoff.occasion import BY_HAND
@@ -66,7 +68,7 @@ class Decided:
 
 
 LOCK_EFFECTS = text("""
-    SELECT id FROM handoff.effects WHERE id = ANY(CAST(:effects AS bigint[])) AND state = 'held'
+    SELECT id FROM handoff.effects WHERE id = ANY(CAST(:effects AS bigint[])) AND state IN ('held', 'refused')
     ORDER BY id FOR NO KEY UPDATE
 """)
 LOCK_LANES = text("""
@@ -110,7 +112,7 @@ DECIDE = {
     """),
     Decision.DROP: text("""
         UPDATE handoff.effects SET state = 'skipped', reason = :dropped, settled_at = clock_timestamp()
-        WHERE id = :id AND state = 'held'
+        WHERE id = :id AND state IN ('held', 'refused')
     """),
 }
 # In a lane of one contact the rest still is planned; in a strict lane it was held together with its cause.
@@ -139,7 +141,11 @@ LANE_HELD_BY = text("""
 LOCK_BATCHES = text("""
     SELECT id FROM handoff.batches WHERE id = ANY(CAST(:batches AS bigint[])) ORDER BY id FOR NO KEY UPDATE
 """)
-BATCH = text("SELECT state, reason, late_allowed FROM handoff.batches WHERE id = :id")
+BATCH = text("""
+    SELECT state, reason, late_allowed,
+        GREATEST(0, EXTRACT(EPOCH FROM leased_until - clock_timestamp()))::float AS leased_seconds
+    FROM handoff.batches WHERE id = :id
+""")
 BATCH_AGAIN = text("""
     UPDATE handoff.batches SET state = 'waiting', reason = '', wake_at = clock_timestamp(), judged_at = NULL,
         late_allowed = true, lease_owner = NULL, leased_until = NULL
@@ -152,7 +158,7 @@ async def decide(connection: AsyncConnection, subjects: Iterable[Subject], decis
     """Carry out a decision about all these, or none; what was decided so before is left as it is.
 
     :param connection: in a transaction that is committed afterwards.
-    :raises NotDecidable: when one of them is not held, or somebody works on it now.
+    :raises NotDecidable: when there is nothing to decide about one of them, or somebody works on it now.
     """
     chosen = sorted(set(subjects), key=lambda subject: (("batch", "lane", "effect").index(subject.kind), subject.id))
     ids = {kind: [subject.id for subject in chosen if subject.kind == kind] for kind in ("batch", "lane", "effect")}
@@ -189,7 +195,8 @@ async def _decide_effect(connection: AsyncConnection, subject: Subject, decision
     else:
         late_allowed = decision is Decision.SEND_AGAIN
         followed = await connection.execute(GO_ON, rest | {"late_allowed": late_allowed, "allowed": allowed})
-    await release(connection, [row.lane_id])
+    if row.state == "held":
+        await release(connection, [row.lane_id])
     state = {Decision.SENT: "confirmed", Decision.SEND_AGAIN: "planned", Decision.DROP: "skipped"}[decision]
     return Decided(subject, True, state, followed.rowcount)
 
@@ -221,8 +228,11 @@ def _decided_before(row: Row[Any], decision: Decision) -> bool:
 
 def _refuse_effect(row: Row[Any], subject: Subject, decision: Decision) -> None:
     """:raises NotDecidable: when this cannot be decided, or not now."""
+    if row.state == "refused" and _drops(decision):
+        return
     if row.state != "held":
-        raise NotDecidable(f"effect {subject.id} is {row.state}, not held; there is nothing to decide")
+        then = "handoff replay puts it back" if row.state == "refused" else "there is nothing to decide"
+        raise NotDecidable(f"effect {subject.id} is {row.state}, not held; {then}")
     if row.decide_first is not None:
         raise NotDecidable(f"effect {subject.id} follows effect {row.decide_first}, which is held; decide that one")
     if row.leased_seconds > 0:
@@ -257,10 +267,21 @@ async def _decide_batch(connection: AsyncConnection, subject: Subject, decision:
     before = row.state == "waiting" and row.late_allowed
     if before if decision is Decision.SEND_AGAIN else (row.state, row.reason) == ("cancelled", DROPPED):
         return Decided(subject, False, row.state)
-    if row.state != "held":
-        raise NotDecidable(f"{subject} is {row.state}, not held; there is nothing to decide")
+    await _refuse_batch(connection, row, subject, decision)
     if _drops(decision):
         await connection.execute(BATCH_DROP, {"id": subject.id, "dropped": DROPPED})
         return Decided(subject, True, "cancelled")
     await connection.execute(BATCH_AGAIN, {"id": subject.id})
     return Decided(subject, True, "waiting")
+
+
+async def _refuse_batch(connection: AsyncConnection, row: Row[Any], subject: Subject, decision: Decision) -> None:
+    """:raises NotDecidable: when this cannot be decided, or not now."""
+    if row.state == "held":
+        return
+    if row.state != "waiting" or not _drops(decision):
+        raise NotDecidable(f"{subject} is {row.state}, not held; there is nothing to decide")
+    if row.leased_seconds > 0:
+        raise NotDecidable(f"{subject}: a run works on it; try again in {row.leased_seconds:.0f} s")
+    if await begun(connection, subject.id):
+        raise NotDecidable(f"{subject}: people in it were judged already; its rule's next run judges the others")

@@ -10,7 +10,10 @@ from typing import Literal
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Kind = Literal["held", "circuit", "credentials", "certificate", "late", "missed", "quota", "webhook", "calendar"]
+Kind = Literal[
+    "held", "refused", "circuit", "credentials", "certificate", "comparison", "late", "missed", "quota", "webhook",
+    "calendar",
+]  # fmt: skip
 """What a notice is about; each has its words in :mod:`notifications.wording`."""
 
 

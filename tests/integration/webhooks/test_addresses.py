@@ -58,6 +58,9 @@ async def test_the_address_that_is_shown_takes_a_push_where_airflow_mounts_it(
     assert (refused.status_code, refused.text) == (401, "not accepted")
     taken = await airflow.post(f"{path}/{SECRET}", **sent)  # type: ignore[arg-type]
     assert (taken.status_code, taken.text) == (200, "ok")
+    plain = (await handoff(ledger_url, "webhooks")).out
+    assert address in plain
+    assert plain.index("header X-Webhook-Secret") < plain.index("/SECRET at its end"), "no log shows a header"
     waits = "SELECT account, count(processed_at) FROM handoff.deliveries GROUP BY account"
     await rows_become(ledger, waits, [("etermin_bern", 1)])
 
