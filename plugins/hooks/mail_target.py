@@ -30,6 +30,7 @@ from handoff.texts.templates import variables_of
 from hooks.account import Account, ConnectionValues, extra_of
 from hooks.list_unsubscribe import offer_one_click
 from hooks.mail import SENDING, Envelope, Mailbox
+from hooks.mail_headers import ENCODED_WORD, address_header, text_header
 from hooks.transport import Throttle
 
 
@@ -162,16 +163,20 @@ class MailTarget:
 
     def _recipient(self, contact: Contact) -> ValidatedEmail:
         try:
-            return validate_email(contact.email, check_deliverability=False, test_environment=True)
+            valid = validate_email(contact.email, check_deliverability=False, test_environment=True)
         except EmailNotValidError:
             raise Refused(self._mailbox.account, SENDING, "the contact's address is not valid") from None
+        if ENCODED_WORD in valid.normalized:
+            words = f"the contact's address holds {ENCODED_WORD}, which cannot be written in a mail's header"
+            raise Refused(self._mailbox.account, SENDING, words)
+        return valid
 
     def _compose(self, call: Call, message: Message, address: str) -> EmailMessage:
         mail = EmailMessage(policy=SMTP_POLICY.clone(cte_type="7bit", utf8=not address.isascii()))
         name = one_line(f"{call.contact.first_name} {call.contact.last_name}")
         mail["From"] = self._sender
-        mail["To"] = _address(name, address)
-        mail["Subject"] = message.subject
+        mail["To"] = address_header("To", name, address)
+        mail["Subject"] = text_header("Subject", message.subject)
         mail["Date"] = datetime.now(UTC)
         mail["Message-ID"] = f"<handoff.{quote(call.key, safe='')}@{self._sender.domain}>"
         mail["Auto-Submitted"] = "auto-generated"
@@ -193,15 +198,11 @@ def _sender(mailbox: Mailbox) -> Address:
         valid = validate_email(address, check_deliverability=False, test_environment=True)
     except EmailNotValidError:
         valid = None
-    if valid is None or not valid.ascii_email:
+    if valid is None or not valid.ascii_email or ENCODED_WORD in valid.ascii_email:
         words = "the sender is missing or not an address; set from_email in the Extra of this connection"
         raise WrongCredentials(mailbox.account, "open the mailbox", words)
-    return _address(one_line(name), valid.ascii_email)
-
-
-def _address(name: str, address: str) -> Address:
-    username, _, domain = address.rpartition("@")
-    return Address(name, username, domain)
+    username, _, domain = valid.ascii_email.rpartition("@")
+    return Address(one_line(name), username, domain)
 
 
 def _now() -> str:

@@ -12,7 +12,9 @@ from email.utils import parseaddr
 from airflow.sdk import Connection
 
 from handoff.errors import TargetError, WrongCredentials
+from handoff.texts.messages import one_line
 from hooks.mail import Envelope, Mailbox
+from hooks.mail_headers import text_header
 from notifications.wording import Message
 
 
@@ -50,7 +52,7 @@ class Post:
     def _envelope(self, message: Message, recipient: str, recipients: Sequence[str]) -> Envelope:
         mail = EmailMessage(policy=SMTP_POLICY.clone(cte_type="7bit"))
         mail["From"], mail["To"] = self._mailbox.from_email, ", ".join(recipients)
-        mail["Subject"] = " ".join(message.subject.split())[:200]
+        mail["Subject"] = text_header("Subject", one_line(message.subject)[:200])
         mail["Date"] = datetime.now(UTC)
         mark = hashlib.sha256(f"{message.subject}\n{message.text}".encode()).hexdigest()[:32]
         mail["Message-ID"] = f"<handoff.notice.{mark}@{self._sender.rpartition('@')[2]}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,10 +17,12 @@ from handoff.ledger.connect import single_statements
 from handoff.ledger.keys import signing_key
 from handoff.source import Source
 from handoff.target import Target
-from handoff.texts.links import Links, public_url
+from handoff.texts.links import IN_CLEAR, Links, in_clear, public_url
 from handoff.texts.messages import Templates
 from hooks.accounts import open_source, open_target
 from hooks.ledger import LedgerHook
+
+log = logging.getLogger(__name__)
 
 
 def run_owner(context: Context) -> str:
@@ -76,5 +79,7 @@ async def links_of(engine: AsyncEngine) -> Links | None:
     base_url = public_url()
     if base_url is None:
         return None
+    if in_clear(base_url):
+        log.warning("%s", IN_CLEAR)
     async with single_statements(engine) as connection:
         return Links(base_url, await signing_key(connection))

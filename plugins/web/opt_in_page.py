@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from html import escape
+from types import SimpleNamespace
 
 from fastapi.responses import HTMLResponse
 
 from handoff.ledger.opt_ins import OptedIn
+from handoff.texts.templates import render_text
 from web.public_page import public_page
 
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """The page's texts in one language, plain text. :param before: with ``{at}``, a moment in UTC."""
+    """The page's texts in one language, plain text.
+
+    :param before: a template with ``at``, a moment, written as mails do, and ``utc``, its time.
+    """
 
     language: str
     title: str
@@ -37,7 +42,8 @@ GERMAN = Words(
     "Sie können sie jederzeit widerrufen. Möchten Sie nicht einwilligen, schließen Sie diese Seite einfach.",
     thanks="Vielen Dank!",
     stored="Ihre Einwilligung ist gespeichert. Sie können dieses Fenster schließen.",
-    before="Diese Bestätigung wurde am {at} gespeichert. Es ist nichts weiter zu tun.",
+    before="Diese Bestätigung wurde am {{ at | datum }} um {{ at | uhrzeit }} gespeichert ({{ utc }} UTC). "
+    "Es ist nichts weiter zu tun.",
     expired="Dieser Link ist abgelaufen",
     expired_hint="Gespeichert wurde nichts. Wenn Sie einwilligen möchten, melden Sie sich bitte erneut an.",
 )
@@ -50,7 +56,8 @@ ENGLISH = Words(
     "You can withdraw it at any time. If you do not agree, just close this page.",
     thanks="Thank you!",
     stored="Your consent is stored. You can close this window.",
-    before="This confirmation was stored at {at}. There is nothing more to do.",
+    before="This confirmation was stored on {{ at | date }} at {{ at | time }} ({{ utc }} UTC). "
+    "There is nothing more to do.",
     expired="This link has expired",
     expired_hint="Nothing was stored. If you would like to agree, please sign up again.",
 )
@@ -65,8 +72,7 @@ def opt_in_page(asked: OptedIn, *, news: bool = False) -> HTMLResponse:
     if news:
         return _said(words, words.thanks, words.stored, 200)
     if asked.confirmed_at is not None:
-        at = f"{asked.confirmed_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return _said(words, words.thanks, words.before.format(at=at), 200)
+        return _said(words, words.thanks, _before(words, asked, asked.confirmed_at), 200)
     if asked.expired:
         return _said(words, words.expired, words.expired_hint, 410)
     body = f"""<h1>{escape(words.title)}</h1>
@@ -76,6 +82,12 @@ def opt_in_page(asked: OptedIn, *, news: bool = False) -> HTMLResponse:
 <form method="post"><p><button type="submit">{escape(words.button)}</button></p></form>
 <p class="hint">{escape(words.hint)}</p>"""
     return public_page(words.language, words.title, body)
+
+
+def _before(words: Words, asked: OptedIn, at: datetime) -> str:
+    contact, occasion = SimpleNamespace(timezone=asked.own_zone), SimpleNamespace(timezone=asked.zone)
+    shown = {"contact": contact, "occasion": occasion, "at": at, "utc": f"{at.astimezone(UTC):%H:%M:%S}"}
+    return render_text(words.before, shown)
 
 
 def _said(words: Words, title: str, sentence: str, status: int) -> HTMLResponse:

@@ -20,12 +20,14 @@ from handoff.ledger.keys import signing_key
 from handoff.rules.file import project_rules
 from handoff.texts.links import survey_effect
 from web.ledger import Ledger
+from web.receiver.body import read_into
 from web.survey_page import Form, survey_page
 from web.survey_words import Words, words_in
 
 router = APIRouter()
 LARGEST_FORM = 1024 * 1024
-"""Bytes: a comment much longer than what is taken comes back in the form all the same."""
+"""Bytes: a comment much longer than what is taken comes back in the form all the same. Only who has a link may send so
+much."""
 
 
 @router.api_route("/survey/{token}", methods=["GET", "HEAD"])
@@ -50,12 +52,14 @@ async def show(token: str, ledger: Ledger, score: str = "") -> HTMLResponse:
 @router.post("/survey/{token}")
 async def answer(token: str, request: Request, ledger: Ledger) -> HTMLResponse:
     """Record the answer, or say what is wrong with it; sent again it is the next version of the same answer."""
-    body = await _body(request)
     async with ledger.begin() as connection:
         asked = await _asked(connection, token)
-    words = words_in(asked.language)
-    if body is None:
+    words, body = words_in(asked.language), bytearray()
+    ending = await read_into(body, request, LARGEST_FORM)
+    if ending == "too_large":
         return survey_page(words, Form(problem=words.too_large.format(most=LONGEST_COMMENT)), 413)
+    if ending != "whole":
+        return survey_page(words, Form(problem=words.incomplete), 408)
     form = _read(words, body)
     if form.problem or form.rating is None:
         return survey_page(words, form, 400)
@@ -76,17 +80,7 @@ async def _asked(connection: AsyncConnection, token: str) -> Asked:
     return asked
 
 
-async def _body(request: Request) -> bytes | None:
-    """Return the form's bytes, ``None`` when they are too many."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST_FORM:
-            return None
-    return bytes(body)
-
-
-def _read(words: Words, body: bytes) -> Form:
+def _read(words: Words, body: bytes | bytearray) -> Form:
     """Read the form that was sent; what is wrong with it is its problem, and the comment stays in it."""
     try:
         fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)

@@ -29,6 +29,7 @@ class Words:
     wrong_rating: str
     long_comment: str
     too_large: str
+    incomplete: str
 
 
 GERMAN = Words(
@@ -49,6 +50,8 @@ GERMAN = Words(
     long_comment="Ihr Kommentar ist zu lang: {count} Zeichen, {most} sind möglich. Bitte kürzen Sie ihn; "
     "gespeichert ist noch nichts.",
     too_large="Ihr Kommentar ist viel zu lang: {most} Zeichen sind möglich. Gespeichert ist noch nichts.",
+    incomplete="Ihre Antwort ist nicht vollständig angekommen. Bitte senden Sie sie noch einmal; gespeichert ist noch "
+    "nichts.",
 )
 ENGLISH = Words(
     language="en",
@@ -68,6 +71,7 @@ ENGLISH = Words(
     long_comment="Your comment is too long: {count} characters, {most} are possible. Please shorten it; "
     "nothing is stored yet.",
     too_large="Your comment is much too long: {most} characters are possible. Nothing is stored yet.",
+    incomplete="Your answer did not arrive completely. Please send it again; nothing is stored yet.",
 )
 
 

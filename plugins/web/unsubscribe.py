@@ -15,6 +15,7 @@ from handoff.ledger.unsubscribing import unsubscribe
 from handoff.texts.links import unsubscriber
 from web.ledger import Ledger
 from web.public_page import public_message, public_page
+from web.receiver.body import read_into
 
 router = APIRouter()
 LONGEST_BODY = 4096
@@ -37,7 +38,10 @@ async def ask(token: str, ledger: Ledger) -> HTMLResponse:
 @router.post("/unsubscribe/{token}")
 async def do(token: str, request: Request, ledger: Ledger) -> HTMLResponse:
     """Unsubscribe; again and again the same answer. 404 for a link that was not made here."""
-    source = "one-click" if b"One-Click" in await _beginning(request) else "page"
+    body = bytearray()
+    # However that ends, they want to unsubscribe; what arrived tells by what.
+    await read_into(body, request, LONGEST_BODY)
+    source = "one-click" if b"One-Click" in body[:LONGEST_BODY] else "page"
     async with ledger.begin() as connection:
         contact_key, purpose = await _whose(connection, token)
         await unsubscribe(connection, contact_key, purpose, source)
@@ -55,12 +59,3 @@ async def _whose(connection: AsyncConnection, token: str) -> tuple[str, str]:
     if found is None:
         raise HTTPException(404)
     return found
-
-
-async def _beginning(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            break
-    return bytes(body[:LONGEST_BODY])

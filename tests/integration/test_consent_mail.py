@@ -46,6 +46,19 @@ async def test_one_click_headers_with_exactly_one_address(purpose: str) -> None:
         assert link[1] in part.get_content()
 
 
+@pytest.mark.parametrize(
+    ("address", "one_click"),
+    [
+        ("http://airflow.example.org", False), ("http://127.0.0.1.example.org", False),
+        ("http://127.0.0.1:8080", True), ("http://[::1]:8080/airflow", True), ("http://localhost", True),
+    ],
+)  # fmt: skip
+async def test_one_click_is_offered_where_nobody_can_read_the_link_on_its_way(address: str, one_click: bool) -> None:
+    mail = parsed(await sent(RuleFacts(purpose="survey", legal_basis="consent"), Links(address, SECRET)))
+    assert mail["List-Unsubscribe"].startswith(f"<{address}/handoffs/unsubscribe/")
+    assert (mail["List-Unsubscribe-Post"] is not None) is one_click
+
+
 async def test_service_mails_carry_nothing_of_this() -> None:
     mail = parsed(await sent(RuleFacts()))
     assert mail["List-Unsubscribe"] is mail["List-Unsubscribe-Post"] is None

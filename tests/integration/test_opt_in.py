@@ -183,10 +183,33 @@ async def test_pressed_again_it_stays_the_first_time(ledger: AsyncEngine, browse
     async with ledger.begin() as connection:
         await unsubscribe(connection, PERSON.key, "marketing", "page")
     again = await browser.post(where)
-    assert f"{row[8].astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" in again.text
+    assert f"({row[8].astimezone(UTC):%H:%M:%S} UTC)" in again.text
     assert await said(ledger) == ["confirmed", "withdrawn"]
     async with ledger.begin() as connection:
         assert (await consents.standings(connection, [YES]))[YES].suppressed == {"unsubscribed"}
+
+
+@pytest.mark.parametrize(
+    ("moment", "own", "language", "shown"),
+    [
+        ("2026-03-24T18:00Z", "", "de", "am 24. März 2026 um 19:00 Uhr gespeichert (18:00:00 UTC)"),
+        ("2026-03-24T23:30:59Z", "", "de", "am 25. März 2026 um 00:30 Uhr gespeichert (23:30:59 UTC)"),
+        ("2026-03-24T18:00Z", "America/New_York", "de", "am 24. März 2026 um 14:00 Uhr (EDT) gespeichert (18:00:00 "),
+        ("2026-03-24T18:00Z", "Atlantis/Nowhere", "de", "am 24. März 2026 um 19:00 Uhr gespeichert (18:00:00 UTC)"),
+        ("2026-03-24T18:00Z", "", "en", "on 24 March 2026 at 19:00 CET (18:00:00 UTC)"),
+    ],
+)
+async def test_when_it_was_confirmed_is_told_as_the_person_reads_it(
+    ledger: AsyncEngine, browser: AsyncClient, moment: str, own: str, language: str, shown: str
+) -> None:
+    await sign_up(ledger, opt_in_rule(language=language))
+    await browser.post(await link(ledger))
+    await change(ledger, "UPDATE handoff.opt_ins SET confirmed_at = CAST(:at AS timestamptz)", at=moment)
+    await change(ledger, "UPDATE handoff.contacts SET timezone = :own", own=own)
+    assert shown in (await browser.get(await link(ledger))).text
+    await change(ledger, "UPDATE handoff.occasions SET timezone = 'Europe/Lisbon'")
+    again = (await browser.get(await link(ledger))).text
+    assert (shown in again) is (own == "America/New_York")
 
 
 async def test_an_expired_link_says_so_and_records_nothing(ledger: AsyncEngine, browser: AsyncClient) -> None:

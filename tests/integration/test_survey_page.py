@@ -21,10 +21,12 @@ from handoff.ledger.keys import signing_key
 from handoff.texts.links import Links
 from handoff.texts.tokens import sign
 from hooks.ledger import LedgerHook
+from tests.support import half_sent
 from tests.support.rows import change, rows
 from tests.support.surveys import ask, effect_keys, survey_rule
 from web.app import create_app
 from web.ledger import close_ledger
+from web.receiver import body as bodies
 
 STORED = "SELECT rating, comment, version FROM handoff.answers ORDER BY id"
 EVENTS = "SELECT count(*) FROM handoff.inbox WHERE source = 'survey'"
@@ -214,6 +216,31 @@ async def test_a_body_that_is_no_form_is_no_server_error(
     answer = await browser.post(asked, content=body, headers=headers)
     assert answer.status_code in {400, 413}
     assert await rows(ledger, STORED) == []
+
+
+async def test_who_goes_away_or_falls_silent_in_the_middle_stores_nothing(
+    ledger: AsyncEngine, browser: AsyncClient, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.01)
+    for rest in ([half_sent.GONE], []):
+        pieces = half_sent.sending(half_sent.part(b"rating=9&comment="), *rest)
+        status, _, text = await half_sent.post(create_app(), asked, pieces)
+        assert (status, "nicht vollständig angekommen" in text) == (408, True)
+    assert await rows(ledger, STORED) == []
+
+
+async def test_nothing_is_read_of_whom_nobody_asked(ledger: AsyncEngine, browser: AsyncClient, asked: str) -> None:
+    for where, read, told in ((f"{asked}x", 0, 404), (asked, 2, 413)):
+        taken = 0
+
+        async def large() -> AsyncIterator[half_sent.Piece]:
+            nonlocal taken
+            while True:
+                taken += 1
+                yield half_sent.part(b"x" * 1024 * 1024)
+
+        status, _, _ = await half_sent.post(create_app(), where, large())
+        assert (status, taken) == (told, read)
 
 
 async def test_characters_that_postgresql_cannot_store(ledger: AsyncEngine, browser: AsyncClient, asked: str) -> None:

@@ -17,9 +17,11 @@ from handoff.contact import Contact
 from handoff.ledger.keys import signing_key
 from handoff.texts.links import Links
 from handoff.texts.tokens import sign
+from tests.support import half_sent
 from tests.support.rows import rows
 from web.app import create_app
 from web.ledger import close_ledger
+from web.receiver import body as bodies
 
 KEY = Contact("eva@example.org").key
 LOG = "SELECT contact_key, what, purpose, channel, source FROM handoff.consents ORDER BY id"
@@ -89,6 +91,21 @@ async def test_the_button_and_an_empty_or_huge_body_unsubscribe_too(ledger: Asyn
         assert (await browser.post(link, content=body)).status_code == 200
     assert await rows(ledger, SUPPRESSED) == [(KEY, "email", "unsubscribed", "page")]
     assert await rows(ledger, LOG) == [(KEY, "objected", "marketing", "email", "page")]
+
+
+@pytest.mark.parametrize(("piece", "source"), [(b"List-Unsubscribe=One-Click", "one-click"), (b"", "page")])
+async def test_who_goes_away_or_falls_silent_in_the_middle_is_unsubscribed(
+    ledger: AsyncEngine, browser: AsyncClient, monkeypatch: pytest.MonkeyPatch, piece: bytes, source: str
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.01)
+    for purpose, rest in (("survey", [half_sent.GONE]), ("marketing", [])):
+        pieces = half_sent.sending(half_sent.part(piece), *rest)
+        status, _, _ = await half_sent.post(create_app(), await path(ledger, purpose), pieces)
+        assert status == 200
+    assert await rows(ledger, SUPPRESSED) == [(KEY, "email", "unsubscribed", source)]
+    assert [row[2:] for row in await rows(ledger, LOG)] == [
+        ("survey", "email", source), ("marketing", "email", source)
+    ]  # fmt: skip
 
 
 class Document(HTMLParser):

@@ -76,8 +76,11 @@ REMIND = text("""
 """)
 FIND = text("""
     SELECT opt_in.effect_id, opt_in.contact_id, opt_in.contact_key, opt_in.purpose, opt_in.channel, opt_in.wording,
-        opt_in.language, opt_in.confirmed_at, opt_in.expires_at <= clock_timestamp() AS expired
+        opt_in.language, opt_in.confirmed_at, opt_in.expires_at <= clock_timestamp() AS expired,
+        contact.timezone AS own_zone, COALESCE(occasion.timezone, 'Europe/Berlin') AS zone
     FROM handoff.opt_ins AS opt_in JOIN handoff.contacts AS contact ON contact.id = opt_in.contact_id
+    LEFT JOIN handoff.occasions AS occasion ON occasion.source = opt_in.source AND occasion.account = opt_in.account
+        AND occasion.key = opt_in.occasion_key
     WHERE (opt_in.effect_key = :effect_key OR opt_in.reminder_key = :effect_key) AND NOT contact.erased
 """)
 LIST = text("""
@@ -97,6 +100,7 @@ class OptedIn:
 
     :param language: ``"de"`` or ``"en"``, the one that was asked in.
     :param confirmed_at: aware; ``None`` as long as the button was not pressed.
+    :param own_zone: the contact's (IANA), empty when nobody knows it. :param zone: that of what they signed up for.
     """
 
     effect_id: int
@@ -108,6 +112,8 @@ class OptedIn:
     language: str
     confirmed_at: datetime | None
     expired: bool
+    own_zone: str
+    zone: str
 
 
 async def opt_in_refusal(engine: AsyncEngine, rule: Rule, effect: OpenEffect, call: Call) -> str | None:

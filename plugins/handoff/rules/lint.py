@@ -17,6 +17,7 @@ from handoff.rules.file import RuleFile, load_paths
 from handoff.rules.problem import RuleProblem
 from handoff.rules.steps import ActiveCampaignList, Email, OptIn, QuentnCampaign, Step, Survey
 from handoff.rules.wording import problem_at
+from handoff.texts.links import IN_CLEAR, in_clear, public_url
 from handoff.texts.messages import Templates
 from handoff.texts.opt_in_mail import opt_in_variables
 from handoff.texts.survey_mail import survey_variables
@@ -69,7 +70,7 @@ def lint(paths: Sequence[Path], templates: Path) -> Report:
     # Many rules name the same templates: each is checked once.
     message, small = cache(partial(_check_message, Templates(templates))), cache(_check_text)
     in_templates = [problem for file in files for problem in _check_templates(file, message, small)]
-    warnings = tuple(warning for file in files for warning in _check_service(file))
+    warnings = tuple(warning for file in files for check in (_check_service, _check_links) for warning in check(file))
     return Report(tuple(files), (*problems, *in_templates, *_check_askers(files)), warnings)
 
 
@@ -84,6 +85,13 @@ def _check_service(file: RuleFile) -> Iterator[RuleProblem]:
             what += "count as single opt-in"
             right = "for advertising add purpose: marketing and legal_basis: consent; what they booked for may stay"
             yield problem_at(file.path, Document.parse(file.text), ("steps", index), what=what, right=right)
+
+
+def _check_links(file: RuleFile) -> Iterator[RuleProblem]:
+    """Find mails whose link to unsubscribe is no good, where Airflow's public address is known."""
+    url, rule = public_url(), file.rule
+    if rule.purpose != SERVICE and url and in_clear(url) and any(isinstance(s, Email | Survey) for s in rule.steps):
+        yield problem_at(file.path, Document.parse(file.text), ("purpose",), what=IN_CLEAR)
 
 
 def _check_askers(files: Sequence[RuleFile]) -> Iterator[RuleProblem]:

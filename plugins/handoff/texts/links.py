@@ -15,6 +15,11 @@ from handoff.texts.tokens import sign, subject_of
 VARIABLE = "HANDOFF_PUBLIC_URL"
 UNSUBSCRIBE, SURVEY, OPT_IN = "unsubscribe", "survey", "opt_in"
 _ADDRESS = re.compile(r"https?://[\w.\[\]:-]+(/[\w.~%/-]*)?", re.ASCII)
+_UNSEEN = re.compile(r"https:|http://(localhost|127\.0\.0\.1|\[::1\])([:/]|$)")
+IN_CLEAR = (
+    f"{VARIABLE} is http: mail programs offer no one-click unsubscribe, and links in mails can be read on their way; "
+    "make it https"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +81,8 @@ def public_url(environment: Mapping[str, str] = os.environ) -> str | None:
     """
     given = environment.get(VARIABLE, "").strip().rstrip("/")
     return given if _ADDRESS.fullmatch(given) else None
+
+
+def in_clear(url: str) -> bool:
+    """Tell whether others could read a link on its way: it is http, and leads off this machine."""
+    return not _UNSEEN.match(url)

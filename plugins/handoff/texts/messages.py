@@ -148,5 +148,5 @@ class Templates:
 
 
 def one_line(text: str) -> str:
-    """Return the text as one trimmed line without control characters, safe for a mail header."""
+    """Return the text as one trimmed line without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -17,25 +18,47 @@ DEEPEST = 32
 """Levels of nesting of JSON."""
 
 
-async def read_body(request: Request) -> bytes:
+Ending = Literal["whole", "too_large", "too_slow", "ended_early"]
+Hold = Callable[[int], None]
+"""Told of each piece of a body, by its length, before it is kept; what it raises ends the reading."""
+
+
+async def read_into(body: bytearray, request: Request, most: int, hold: Hold = lambda _: None) -> Ending:
+    """Read a request's body for at most :data:`BODY_SECONDS`; say how that ended.
+
+    :param body: gets what arrives. :param most: bytes; reading ends with what is beyond.
+    """
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                hold(len(chunk))
+                body += chunk
+                if len(body) > most:
+                    return "too_large"
+    except TimeoutError:
+        return "too_slow"
+    except ClientDisconnect:
+        return "ended_early"
+    return "whole"
+
+
+async def read_body(request: Request, hold: Hold) -> bytes:
     """Return a request's whole body.
 
-    :raises Refusal: it is larger than :data:`MOST_BYTES`, came too slowly, or the sender went away.
+    :param hold: takes room for it, see :class:`web.receiver.room.Room`.
+    :raises Refusal: it is larger than :data:`MOST_BYTES`, came too slowly, the sender went away, or there is no room.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and (len(announced) > 12 or int(announced) > MOST_BYTES):
         raise Refusal("too_large", f"at most {MOST_BYTES} bytes")
     body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MOST_BYTES:
-                    raise Refusal("too_large", f"at most {MOST_BYTES} bytes")
-    except TimeoutError:
-        raise Refusal("too_slow") from None
-    except ClientDisconnect:
-        raise Refusal("unreadable", "it ended early") from None
+    ending = await read_into(body, request, MOST_BYTES, hold)
+    if ending == "too_large":
+        raise Refusal("too_large", f"at most {MOST_BYTES} bytes")
+    if ending == "too_slow":
+        raise Refusal("too_slow")
+    if ending == "ended_early":
+        raise Refusal("unreadable", "it ended early")
     return bytes(body)
 
 

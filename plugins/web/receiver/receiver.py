@@ -16,13 +16,14 @@ from handoff.ledger.deliveries import NewDelivery
 from web.adapters.adapter import Arrival, Push
 from web.ledger import opened_ledger
 from web.receiver.accounts import Accounts, Known
-from web.receiver.body import media_type, read_body
+from web.receiver.body import Hold, media_type, read_body
 from web.receiver.flood import Floods
 from web.receiver.journal import RETRY_SECONDS, Journal
 from web.receiver.keyring import Keyring, Proof
 from web.receiver.proof import proof_of
 from web.receiver.recorder import Recorder
 from web.receiver.refusal import HEADERS, Refusal
+from web.receiver.room import Room
 from web.receiver.tally import Tally
 
 REFUSAL_SECONDS = 0.1
@@ -42,8 +43,9 @@ class Receiver:
         ledger: Callable[[], Awaitable[AsyncEngine]] = opened_ledger,
         accounts: Accounts | None = None,
         floods: Floods | None = None,
+        room: Room | None = None,
     ) -> None:
-        self._accounts, self._floods = accounts or Accounts(), floods or Floods()
+        self._accounts, self._floods, self._room = accounts or Accounts(), floods or Floods(), room or Room()
         self._journal, self._tally, self._recorder = Journal(ledger), Tally(ledger), Recorder(ledger)
         self._nobody = Keyring()
 
@@ -52,9 +54,13 @@ class Receiver:
 
         The body comes first, and who sends it after: nothing can be told from when a body is asked for.
         """
+        with self._room.for_one() as hold:
+            return await self._receive(request, conn_id, secret, hold)
+
+    async def _receive(self, request: Request, conn_id: str, secret: str, hold: Hold) -> PlainTextResponse:
         trouble, body = None, b""
         try:
-            body = await read_body(request)
+            body = await read_body(request, hold)
         except Refusal as refusal:
             trouble = refusal
         began, known, authentic = time.monotonic(), None, False

@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from httpx import ASGITransport, AsyncClient
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import cursors
+from tests.support import half_sent
 from tests.support.chaos import cut_off
 from tests.support.commands import handoff
 from tests.support.pushing import account_connection, ledger_connection, won
@@ -30,6 +32,7 @@ from web.receiver import journal as journal_module
 from web.receiver.body import MOST_BYTES
 from web.receiver.flood import Floods
 from web.receiver.receiver import MOST_BYTES_TO_NAME_IT, REFUSAL_SECONDS, Receiver
+from web.receiver.room import Room
 
 pytestmark = pytest.mark.usefixtures("connections")
 
@@ -219,6 +222,33 @@ async def test_a_flood_is_told_to_come_back_and_the_others_do_not_notice(
         ledger, COUNTS,
         [("crm", "accepted", 5), ("crm", "too_many", 3), ("crm", "unauthenticated", 7), ("crm2", "accepted", 1)],
     )  # fmt: skip
+    await close_ledger()
+
+
+async def test_bodies_that_are_held_at_once_have_a_limit(ledger: AsyncEngine) -> None:
+    app, held, goes_on = create_app(Receiver(room=Room(300 * 1024))), asyncio.Event(), asyncio.Event()
+    large, small = (won(number).rjust(length) for number, length in ((31, 200 * 1024), (32, 50 * 1024)))
+
+    async def slowly() -> AsyncIterator[half_sent.Piece]:
+        for beginning in (0, 100 * 1024):
+            yield half_sent.part(large[beginning : beginning + 100 * 1024])
+        held.set()
+        await goes_on.wait()
+        yield half_sent.part(b"", more=False)
+
+    async def push(pieces: AsyncIterator[half_sent.Piece], account: str = "crm") -> tuple[int, str]:
+        status, headers, _ = await half_sent.post(app, f"/webhooks/{account}", pieces, **GOOD)
+        return status, headers.get("retry-after", "")
+
+    first = asyncio.create_task(push(slowly()))
+    await asyncio.wait_for(held.wait(), 60)
+    for account in ("crm", "nowhere"):
+        assert await push(half_sent.sending(half_sent.part(large)), account) == (503, "5")
+    assert await push(half_sent.sending(half_sent.part(small, more=False))) == (200, "")
+    goes_on.set()
+    assert await first == (200, "")
+    assert await push(half_sent.sending(half_sent.part(large, more=False))) == (200, "")
+    assert len(await rows(ledger, STORED)) == 2
     await close_ledger()
 
 

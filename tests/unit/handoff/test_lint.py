@@ -136,6 +136,26 @@ def test_a_campaign_as_service_for_contacts_of_etermin_is_a_warning(
     assert not lint([file], project).warnings
 
 
+@pytest.mark.parametrize(
+    ("url", "purpose", "told"),
+    [
+        ("http://airflow.example.org", "survey", 1), ("https://airflow.example.org", "survey", 0),
+        ("http://127.0.0.1:8080", "survey", 0), ("", "survey", 0), ("http://airflow.example.org", "service", 0),
+    ],
+)  # fmt: skip
+def test_links_to_unsubscribe_without_https_are_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch, url: str, purpose: str, told: int
+) -> None:
+    monkeypatch.setenv("HANDOFF_PUBLIC_URL", url)
+    basis = "" if purpose == "service" else "legal_basis: consent\n"
+    (project / "hello.yaml").write_text(f"purpose: {purpose}\n{basis}{RULE}")
+    report = lint([project], project)
+    assert not report.problems
+    assert [(one.field, one.line, one.what[:18]) for one in report.warnings] == [
+        ("purpose", 1, "HANDOFF_PUBLIC_URL")
+    ] * told
+
+
 def test_a_consent_that_nobody_asks_for_is_told(project: Path) -> None:
     (project / "asks.yaml").write_text(ASKS)
     waits = project / "confirmed.yaml"

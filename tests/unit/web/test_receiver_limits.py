@@ -32,32 +32,36 @@ def request(chunks: Sequence[bytes] = (), *, stuck: bool = False, **headers: str
     return Request({"type": "http", "method": "POST", "headers": raw}, receive)
 
 
+def hold(_: int) -> None:
+    """There is room for everything."""
+
+
 def reason(error: pytest.ExceptionInfo[Refusal]) -> str:
     return error.value.reason
 
 
 async def test_a_body_of_just_the_limit_is_read() -> None:
     chunk = b"x" * 1024
-    assert len(await read_body(request([chunk] * 256, content_length=str(MOST_BYTES)))) == MOST_BYTES
+    assert len(await read_body(request([chunk] * 256, content_length=str(MOST_BYTES)), hold)) == MOST_BYTES
 
 
 @pytest.mark.parametrize("length", ["", "12", "nonsense", str(MOST_BYTES + 1), "9" * 400])
 async def test_a_larger_one_is_not_whatever_it_announces(length: str) -> None:
     with pytest.raises(Refusal) as error:
-        await read_body(request([b"x" * 1024] * 257, content_length=length))
+        await read_body(request([b"x" * 1024] * 257, content_length=length), hold)
     assert reason(error) == "too_large"
 
 
 async def test_nothing_of_an_announced_giant_is_read() -> None:
     with pytest.raises(Refusal) as error:
-        await asyncio.wait_for(read_body(request(stuck=True, content_length="9" * 13)), 60)
+        await asyncio.wait_for(read_body(request(stuck=True, content_length="9" * 13), hold), 60)
     assert reason(error) == "too_large"
 
 
 async def test_a_body_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(body, "BODY_SECONDS", 0.01)
     with pytest.raises(Refusal) as error:
-        await read_body(request([b"{"], stuck=True))
+        await read_body(request([b"{"], stuck=True), hold)
     assert reason(error) == "too_slow"
 
 
@@ -66,7 +70,7 @@ async def test_a_sender_who_goes_away_is_no_error() -> None:
         return {"type": "http.disconnect"}
 
     with pytest.raises(Refusal) as error:
-        await read_body(Request({"type": "http", "headers": []}, receive))
+        await read_body(Request({"type": "http", "headers": []}, receive), hold)
     assert reason(error) == "unreadable"
 
 
