@@ -19,7 +19,7 @@ from handoff.ledger.connect import open_ledger_async
 from handoff.occasion import Occasion
 from handoff.planning.planner import record
 from handoff.target import Target
-from hooks.klicktipp_target import KlickTippTarget
+from hooks.accounts import VENDORS
 from sandbox import Sandbox, credentials
 
 COUNT, TIMES = 200, 5
@@ -77,7 +77,7 @@ async def _deliver(url: str) -> list[float]:
 
         async def opener(account: str, step: str, limiter_of: LimiterOf) -> Target:
             limiter_of(None)
-            return KlickTippTarget.from_connection(account, connection)
+            return VENDORS["klicktipp"].from_connection(account, connection)
 
         desk = Desk(engine, opener)
         await record(engine, [occasion], [RULE])

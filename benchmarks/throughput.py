@@ -24,7 +24,7 @@ from handoff.registration import Registration, Roster
 from handoff.rules.rule import Rule
 from handoff.source import Listing
 from handoff.target import Target
-from hooks.klicktipp_target import KlickTippTarget
+from hooks.accounts import VENDORS
 
 LATENCY_SECONDS = 0.02
 RULE = Rule.model_validate({
@@ -99,7 +99,7 @@ async def _deliver(url: str, port: int, count: int) -> float:
 
     async def opener(account: str, step: str, limiter_of: LimiterOf) -> Target:
         limiter_of(None)
-        return KlickTippTarget.from_connection(account, connection)
+        return VENDORS["klicktipp"].from_connection(account, connection)
 
     desk = Desk(engine, opener)
     try:

@@ -210,7 +210,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "too late", "late on the way",
     ),
     _one(
-        "duplicate registration counted twice", "delivery/judging.py", "elif entry.contact_id in seen:", "elif False:",
+        "duplicate registration counted twice", "planning/judging.py", "elif entry.contact_id in seen:", "elif False:",
         "edges",
     ),
     _one(
@@ -235,7 +235,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "ORDER BY effect.lane_id, effect.handoff_id, effect.step_no DESC", "steps",
     ),
     _one(
-        "strict order ignored", "delivery/judging.py", 'if rule.order == "strict" else entry.contact_key',
+        "strict order ignored", "planning/judging.py", 'if rule.order == "strict" else entry.contact_key',
         "if False else entry.contact_key", "strict",
     ),
     _one(
@@ -288,14 +288,16 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is handed over already follows the changed rule",
         (
-            Edit(REJUDGING, "AND (batch.state IN ('waiting', 'missed')", "AND (batch.state <> 'none'"),
+            Edit(
+                "handoff/ledger/batches.py", "AND (batch.state IN ('waiting', 'missed')", "AND (batch.state <> 'none'"
+            ),
             Edit(REJUDGING, "if not waits and (", "if False and ("),
             Edit(REJUDGING, "if not waits or due_at != batch.due_at:", "if due_at != batch.due_at:"),
         ),
         ("rejudged in flight",),
     ),
     _one(
-        "a changed rule is not followed", "planning/rejudging.py", "AND rule_version <> :version", "AND false",
+        "a changed rule is not followed", "ledger/batches.py", "AND rule_version <> :version", "AND false",
         "rejudged in flight",
     ),
     _one(

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from handoff.contact import Contact, UnusableAddress, normalise_email
-from handoff.delivery.desk import effect_key, rendered
+from handoff.delivery.desk import rendered
 from handoff.occasion import Occasion
 from handoff.planning.planner import FIRST_SEEN_GRACE
 from handoff.registration import Registration
 from handoff.rules.rule import Rule
 from handoff.rules.steps import AnyStep, QuentnContact, QuentnUnterm, Step
+from handoff.target import effect_key
 from handoff.texts.templates import RuleFacts, variables_of
 from launch.occasions import TrueOccasion, moment_of
 from launch.traces import NOTES_KEPT, STATUS_SET, Trace, is_sure, traces

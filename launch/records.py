@@ -8,9 +8,10 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from handoff.occasion import Occasion
-from handoff.planning.closings import CLOSED, TITLES, plain
+from handoff.planning.closings import CLOSED, TITLES
 from handoff.planning.planner import FIRST_SEEN_GRACE
 from handoff.registration import Registration
+from handoff.spellings import folded
 from launch.occasions import ListedOccasion, Plan, moment_of
 from sandbox.scenario import Scenario
 from sandbox.scenario_insightly import InsightlyContactModel, OpportunityModel, ProjectModel
@@ -77,7 +78,7 @@ def _occasion(kind: str, deal: Deal, change: _Change, number: int) -> Occasion:
         series=name,
         title=f"{TITLES[kind]} {deal.id}",
         anchors={"closed": moment_of(change.at)},
-        facts={"record": name, "state": change.state, "tags": sorted(map(plain, deal.tags))},
+        facts={"record": name, "state": change.state, "tags": sorted(map(folded, deal.tags))},
     )
 
 

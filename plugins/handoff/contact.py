@@ -65,3 +65,23 @@ def normalise_email(text: str | None) -> str:
         return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized.lower()
     except EmailNotValidError as error:
         raise UnusableAddress("invalid_email") from error
+
+
+def comparable(address: str) -> str:
+    """Return the spelling by which addresses of two systems are compared; of what is no address its lower case.
+
+    Systems show a domain with umlauts as it is written or as its ASCII form (``xn--``), and in either Unicode form.
+    """
+    folded = address.strip().casefold()
+    if folded.isascii() and "xn--" not in folded:
+        # Nearly all are: long lists of them are compared.
+        return folded
+    try:
+        return normalise_email(address)
+    except UnusableAddress:
+        return folded
+
+
+def same_address(one: str, other: str) -> bool:
+    """Whether two systems mean the same address, see :func:`comparable`."""
+    return comparable(one) == comparable(other)

@@ -7,6 +7,8 @@ from datetime import datetime
 
 BY_HAND = "manual"
 """The source of an occasion given by hand."""
+BEFORE_WATCH = "before_watch"
+"""The fact of an occasion that the record closed before its account was watched: nobody is handed over for it."""
 MOVABLE = frozenset({"start", "end"})
 """Anchors that are plans, which a source may change; the others say when something happened."""
 

@@ -24,7 +24,8 @@ WORDS = {
     "unreadable": "the source's entry could not be read",
     "withdrawn": "the source did not list this person any more",
     "occasion_cancelled": "the occasion was cancelled",
-    "no_longer_selected": "the occasion is not one that the rule waits for any more, e.g. its tags have changed",
+    "no_longer_selected": "the occasion is not one that the rule waits for any more, e.g. its tags have changed, "
+    "or it is not confirmed any more",
     "occasion_moved": "the date was moved after its people, or some of them, had been judged for the earlier one",
     "moved_back": "the date was moved back to one for which people had been handed over already",
     "past_when_first_seen": "the moment had passed more than an hour before the occasion was first seen",

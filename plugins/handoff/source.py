@@ -30,12 +30,10 @@ class Listing:
     """A source account's own list of occasions as read at one time.
 
     :param only_changes: what did not change lately is not listed, so that nothing follows from not being listed.
-    :param complete: ``False`` when some entries could not be understood: who is not listed may be one of them.
     :param lists: what it says of the occasions' own lists, ``None`` where these have to be read.
     """
 
     occasions: tuple[Occasion, ...]
-    complete: bool = True
     only_changes: bool = False
     lists: ListsTold | None = None
 

@@ -1,8 +1,17 @@
-"""How an address, a name or a number may be spelled by others: as it is, or percent-encoded as in links."""
+"""How an address, a name or a number may be spelled by others: in any case, or percent-encoded as in links."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
+
+
+def folded(text: str) -> str:
+    """Return a tag, or another name that people type, in the form by which they are compared.
+
+    That is without case and spare blanks, and whichever way an umlaut was typed.
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split()).casefold()
 
 
 def spellings(words: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -99,3 +100,13 @@ class Target(Protocol):
     async def close(self) -> None:
         """Release connections; safe to call twice."""
         ...
+
+
+def effect_key(rule_id: str, occasion: Occasion, contact_key: str, step_no: int, number: int = 0) -> str:
+    """Return the effect's stable name, the same for every attempt, for ever.
+
+    :param number: of the round, see :class:`handoff.ledger.schema.Batch`; no part of the first round's names.
+    """
+    parts = [rule_id, occasion.source, occasion.account, occasion.key, contact_key, str(step_no)]
+    parts += [str(number)] if number else []
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

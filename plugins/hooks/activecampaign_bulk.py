@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from handoff.contact import comparable
 from handoff.errors import RateLimited, Refused, TargetError, Transient, UnknownOutcome
 from handoff.target import Proof
 from hooks.protocols.activecampaign import ActiveCampaignProtocol
@@ -126,7 +127,7 @@ class BulkCollector:
                 waiting.settle(error)
         else:
             for waiting in batch:
-                failed = str(waiting.entry["email"]).lower() in imported.failed
+                failed = comparable(str(waiting.entry["email"])) in imported.failed
                 words = "the vendor lists this contact as a failure of the import"
                 waiting.settle(Refused(self._protocol.account, IMPORTING, words) if failed else {"batch_id": batch_id})
 

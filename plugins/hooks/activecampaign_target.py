@@ -13,14 +13,13 @@ from hooks.activecampaign import BULK_THRESHOLD, account_of
 from hooks.activecampaign_bulk import BulkCollector
 from hooks.protocols.activecampaign import ActiveCampaignProtocol
 from hooks.protocols.activecampaign_steps import ActiveCampaignSteps
-from hooks.transport import AsyncTransport
-from hooks.vendor_target import VendorTarget
+from hooks.transport import AsyncTransport, Throttle
+from hooks.vendor_target import VendorTarget, transport_to
 
 
 class ActiveCampaignTarget(VendorTarget):
     """One ActiveCampaign account, which also imports contacts in bulk."""
 
-    read_account = staticmethod(account_of)
     _steps: ActiveCampaignSteps
 
     def __init__(
@@ -30,9 +29,10 @@ class ActiveCampaignTarget(VendorTarget):
         self._bulk = bulk
 
     @classmethod
-    def of(cls, account: Account, transport: AsyncTransport) -> Self:
-        """Make the target of an account. :raises WrongCredentials: something is no number."""
-        protocol = ActiveCampaignProtocol(account.conn_id, account.password)
+    def from_connection(cls, conn_id: str, connection: ConnectionValues, throttle: Throttle | None = None) -> Self:
+        """Make the target of a connection (see :class:`~hooks.vendor_target.Vendor`)."""
+        account = account_of(conn_id, connection)
+        protocol, transport = ActiveCampaignProtocol(conn_id, account.password), transport_to(account, throttle)
         bulk = BulkCollector(protocol, transport, _threshold(account))
         return cls(ActiveCampaignSteps(protocol), transport, bulk, account.settling_seconds)
 

@@ -120,10 +120,6 @@ class CallexaClient(VendorClient[Account]):
         super().__init__(account, throttle, purposes)
         self._protocol = protocol_of(account)
 
-    async def surveys(self) -> dict[str, str]:
-        """Return the account's surveys, id to name. :raises TargetError: they cannot be read now."""
-        return await self.carry(self._protocol.read_surveys())
-
     async def survey_id(self, survey: str) -> str:
         """Return the id of a survey, given by name or id.
 

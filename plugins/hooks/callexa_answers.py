@@ -14,10 +14,11 @@ from handoff.answer import GivenAnswer
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.ledger import answers, askings
 from handoff.ledger.askings import Asked
+from handoff.planning.answering import record_answer
 from handoff.rules.rule import Rule
+from hooks.callexa import CallexaHook
 from hooks.protocols.callexa_assumed import Answer
 
-SOURCE = "callexa"
 EFFECT_KEY = re.compile("[0-9a-f]{32}")
 Outcome = Literal["new", "changed", "unchanged", "strangers", "left_out"]
 
@@ -49,7 +50,7 @@ async def take(connection: AsyncConnection, survey: CallexaSurvey, answer: Answe
         return "left_out"
     given = _given(survey, answer, effect_key, asked)
     before = await answers.find(connection, via=given.via, survey=given.survey, ref=given.ref)
-    now = await answers.record_answer(connection, given, rules)
+    now = await record_answer(connection, given, rules)
     if now is None:
         return "left_out"
     if before is None:
@@ -62,7 +63,7 @@ async def _asked(connection: AsyncConnection, survey: CallexaSurvey, effect_key:
     if effect_key:
         return await askings.by_effect_key(connection, effect_key)
     for name in survey.names if contact_key else ():
-        if asked := await askings.latest(connection, survey=name, via=SOURCE, contact_key=contact_key):
+        if asked := await askings.latest(connection, survey=name, via=CallexaHook.conn_type, contact_key=contact_key):
             return asked
     return None
 
@@ -74,9 +75,9 @@ def _given(survey: CallexaSurvey, answer: Answer, effect_key: str, asked: Asked 
     """
     ref = effect_key or _digest(survey.account, survey.id, answer.id)
     if asked is None:
-        return GivenAnswer(survey.names[0], answer.rating, ref, answer.answered_at, via=SOURCE)
+        return GivenAnswer(survey.names[0], answer.rating, ref, answer.answered_at, via=CallexaHook.conn_type)
     return GivenAnswer(
-        asked.survey, answer.rating, ref, answer.answered_at, answer.comment, SOURCE, contact_id=asked.contact_id,
+        asked.survey, answer.rating, ref, answer.answered_at, answer.comment, CallexaHook.conn_type, contact_id=asked.contact_id,
         effect_id=asked.effect_id, rule_id=asked.rule_id, occasion_id=asked.occasion_id,
     )  # fmt: skip
 

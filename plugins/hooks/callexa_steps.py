@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
+from handoff.contact import same_address
 from handoff.errors import Refused, Transient
 from handoff.rules.steps import CallexaRecipient, Step
 from handoff.target import Call, Proof
@@ -97,7 +98,7 @@ def _ours(listed: Iterable[Recipient], call: Call) -> Recipient | None:
 
 def _of(listed: Iterable[Recipient], email: str) -> list[Recipient]:
     """Return the entries of an address, and those that do not show theirs."""
-    return [entry for entry in listed if entry.email in {"", email.lower()}]
+    return [entry for entry in listed if not entry.email or same_address(entry.email, email)]
 
 
 def _proof(survey_id: str, entry: Recipient) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any, Self
@@ -19,8 +18,6 @@ from hooks.vendor_hook import VendorHook
 DEFAULT_HOST, API_PATH = "https://www.etermin.net", "/api"
 REQUESTS_PER_SECOND = 5.0
 """Our own choice: nothing is known of a rate limit (etermin.md 2.5)."""
-POLL_MINUTES = 5.0
-"""Other sources are asked every hour; an appointment may be booked for the next hour, and its push be lost."""
 POLLING_SHARE = 0.9
 """Of a day's requests: the account is only read."""
 
@@ -55,8 +52,8 @@ def account_of(conn_id: str, connection: ConnectionValues) -> Account:
     if not is_key(account.login) or not is_key(account.password):
         words = "put the public API key into Login and the private one into Password (eTermin: API > API & Web Push)"
         raise WrongCredentials(conn_id, READING, words)
-    minutes = account.number("poll_minutes", POLL_MINUTES, 1)
-    return replace(account.below(API_PATH), extra={**account.extra, "poll_minutes": minutes})
+    account.number("poll_minutes", ETerminHook.poll_minutes, 1)
+    return account.below(API_PATH)
 
 
 def zone_in(account: Account) -> str:
@@ -81,6 +78,8 @@ class ETerminHook(VendorHook):
     conn_type = "etermin"
     hook_name = "eTermin"
     read_account = staticmethod(account_of)
+    poll_minutes = 5.0
+    """Other sources are asked every hour; an appointment may be booked for the next hour, and its push be lost."""
 
     def __init__(self, etermin_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(etermin_conn_id, **kwargs)

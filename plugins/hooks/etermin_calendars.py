@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.errors import TargetError
 from handoff.ledger import cursors, notices
-from handoff.planning.closings import plain
 from handoff.rules.appointment import AppointmentRule
 from handoff.rules.rule import Rule
+from handoff.spellings import folded
 from handoff.texts.templates import did_you_mean
 from hooks.etermin import ETerminClient
 from hooks.protocols.etermin_appointments import Named
@@ -83,9 +83,9 @@ def _named(rules: Iterable[Rule]) -> dict[str, list[str]]:
 
 def _missing(conn_id: str, named: Mapping[str, list[str]], calendars: Collection[Named]) -> Iterator[tuple[str, str]]:
     """Yield cause and words of each name that is neither a calendar's name nor its id."""
-    known = {plain(word) for one in calendars for word in (one.id, one.name)}
+    known = {folded(word) for one in calendars for word in (one.id, one.name)}
     for rule_id, name in ((rule_id, name) for rule_id, names in named.items() for name in names):
-        if plain(name) not in known:
+        if folded(name) not in known:
             near = did_you_mean(name, (one.name for one in calendars))
             words = f"rule {rule_id}: {conn_id} has no calendar (Kalender) {name!r}{near or '.'}"
             yield f"{KIND}/{conn_id}/{rule_id}/{name}", f"{words} Nobody is handed over for it until that is put right"

@@ -10,15 +10,16 @@ from typing import Self
 from airflow.sdk import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from handoff.appointment import event_of
 from handoff.delivery.purpose import LOOKING
 from handoff.errors import TargetError
 from handoff.ledger.occasions import by_keys
 from handoff.occasion import Occasion
-from handoff.planning.appointments import Account, event_of, glimpsed, id_of, standing
+from handoff.planning.appointments import Account, glimpsed, id_of, standing
 from handoff.registration import Registration, Roster
 from handoff.rules.rule import Rule
 from handoff.source import Listing, ListsTold
-from hooks.etermin import ETerminClient
+from hooks.etermin import ETerminClient, ETerminHook
 from hooks.etermin_newsletter import Boxes
 from hooks.etermin_poll import deletions
 from hooks.etermin_report import Report
@@ -27,19 +28,17 @@ from hooks.protocols.etermin_times import local_day
 
 log = logging.getLogger(__name__)
 
-SOURCE = "etermin"
 AHEAD = timedelta(days=730)
 """So far ahead appointments are listed."""
 DELETED_BACK = timedelta(days=2)
 """So far back the sweep looks for deletions; older ones are not lost, for what they deleted is not listed."""
-
-EVER = datetime.fromtimestamp(0, UTC)
-"""The list of an appointment is the one who booked it: nobody is ever new on it."""
+NEVER_NEW = datetime.fromtimestamp(0, UTC)
+"""The list of an appointment is the one who booked it: all are as old as unix time 0, nobody is ever new on it."""
 
 
 async def known_of(connection: AsyncConnection, account: str, keys: list[str]) -> dict[str, Occasion]:
     """Return what the ledger knows of appointments, by their keys."""
-    return await by_keys(connection, SOURCE, account, keys)
+    return await by_keys(connection, ETerminHook.conn_type, account, keys)
 
 
 class ETerminSource:
@@ -51,7 +50,7 @@ class ETerminSource:
 
     def __init__(self, client: ETerminClient, engine: AsyncEngine, rules: Collection[Rule] = ()) -> None:
         self._client, self._engine, self._rules = client, engine, rules
-        self._account = Account(SOURCE, client.account.conn_id, client.account.zone)
+        self._account = Account(ETerminHook.conn_type, client.account.conn_id, client.account.zone)
 
     @classmethod
     def from_connection(
@@ -69,32 +68,40 @@ class ETerminSource:
         now = datetime.now(UTC)
         alive = await self._client.between(local_day(since, zone, -1), local_day(now + AHEAD, zone))
         gone = await deletions(self._client, max(since, alive.read_at - DELETED_BACK), alive.read_at)
-        problems = alive.problems + gone.problems
-        for problem in problems:
+        for problem in alive.problems + gone.problems:
             log.warning("%s: an appointment is left out: %s", self._account.conn_id, problem)
         listed = {one.id for one in alive.appointments}
         told_gone = [one for one in gone.deletions if one.appointment.id not in listed]
         reports = [Report(one, alive.read_at) for one in alive.appointments]
-        found, all_said = await self._meaning(reports + [Report.of(one, gone.read_at) for one in told_gone])
-        return Listing(tuple(found), complete=all_said and not problems, lists=ListsTold(now, EVER))
+        found = await self._meaning(reports + [Report.of(one, gone.read_at) for one in told_gone])
+        return Listing(tuple(found), lists=ListsTold(now, NEVER_NEW))
 
-    async def _meaning(self, reports: list[Report]) -> tuple[list[Occasion], bool]:
-        """Return what reports mean, and whether of all; contacts that cannot be looked up keep nobody waiting."""
+    async def _meaning(self, reports: list[Report]) -> list[Occasion]:
+        """Return what reports mean; contacts that cannot be looked up keep nobody waiting."""
         async with self._engine.connect() as connection:
             known = await known_of(connection, self._account.conn_id, sorted({one.key for one in reports}))
         found, unsaid = list[Occasion](), list[str]()
         boxes, trouble = Boxes(self._client, self._rules, unsaid), False
         for report in reports:
             before = known.get(report.key)
+            if trouble and boxes.asked(report.means(before, self._account), report.read_at):
+                found += self._glimpsed(report, before)
+                continue
             try:
-                if not trouble or not boxes.asked(report.means(before, self._account), report.read_at):
-                    found += await boxes.means(report, before, self._account)
+                found += await boxes.means(report, before, self._account)
             except TargetError as error:
                 trouble = True
                 unsaid.append(f"{report.key}: its contact and those after it cannot be looked up now: {error}")
+                found += self._glimpsed(report, before)
         for problem in unsaid:
             log.warning("%s: %s", self._account.conn_id, problem)
-        return found, not trouble
+        return found
+
+    def _glimpsed(self, report: Report, known: Occasion | None) -> list[Occasion]:
+        """Return what is listed though its contact has to wait: the same that :meth:`occasion` would find."""
+        if known is None or report.gone:
+            return []
+        return [glimpsed(report.appointment, known, self._account, report.read_at)]
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the appointment as it is now, ``None`` when it is not there any more.

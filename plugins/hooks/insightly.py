@@ -174,7 +174,3 @@ class InsightlyClient(VendorClient[InsightlyAccount]):
     async def contact(self, contact_id: int) -> CrmContact | None:
         """Return id, address and name of a contact, or ``None``."""
         return await self.carry(self.account.calls.contact(contact_id))
-
-    async def contacts_by_email(self, email: str) -> tuple[CrmContact, ...]:
-        """Return the contacts with an address by ascending id."""
-        return await self.carry(self.account.calls.contacts_by_email(email))

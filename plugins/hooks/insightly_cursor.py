@@ -77,6 +77,7 @@ def _json(doubt: Doubt) -> dict[str, Any]:
         "updated_at": record.updated_at.isoformat(), "tags": sorted(record.tags),
         "closed_on": record.closed_on.isoformat() if record.closed_on else None,
         "urgent": doubt.urgent, "waited": doubt.waited, "failed": doubt.failed,
+        "rests_until": doubt.rests_until.isoformat() if doubt.rests_until else None,
     }  # fmt: skip
 
 
@@ -90,4 +91,5 @@ def _doubt(data: dict[str, Any]) -> Doubt:
         closed_on=date.fromisoformat(data["closed_on"]) if data["closed_on"] else None,
         tags=frozenset(data["tags"]),
     )
-    return Doubt(record, data.get("urgent", False), data.get("waited", 0), data.get("failed", 0))
+    rests = datetime.fromisoformat(data["rests_until"]) if data.get("rests_until") else None
+    return Doubt(record, data.get("urgent", False), data.get("waited", 0), data.get("failed", 0), rests)

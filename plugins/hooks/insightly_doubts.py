@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import chain
 
 from handoff.ledger.quotas import Quota
@@ -17,8 +18,11 @@ AT_ONCE = 20
 """Histories that one poll asks for at most."""
 PATIENCE = 3
 """So many polls a doubt waits for a request that is left over."""
-TRIES = 5
+TRIES = 7
 """So many times a history is asked for that cannot be read."""
+FIRST_PAUSE = timedelta(minutes=1)
+"""Then it rests, and each further time four times as long: it is given up after most of a day, however often webhooks
+let the account be polled."""
 MOST = 1000
 """So many doubts are kept."""
 POLLS_A_DAY = 1440
@@ -31,12 +35,28 @@ class Doubt:
 
     :param urgent: nothing but its history will say that it was closed, so it does not wait.
     :param waited: for how many polls. :param failed: how often its history could not be read.
+    :param rests_until: before this (aware) it is not asked for again, ``None`` when it may be.
     """
 
     record: Record
     urgent: bool = False
     waited: int = 0
     failed: int = 0
+    rests_until: datetime | None = None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it is not asked for any more."""
+        return self.failed >= TRIES
+
+    def fail(self, now: datetime) -> None:
+        """Note that its history could not be read. :param now: aware."""
+        self.rests_until = now + FIRST_PAUSE * 4**self.failed
+        self.failed += 1
+
+    def rests(self, now: datetime) -> bool:
+        """Whether it is too early to ask once more. :param now: aware."""
+        return self.rests_until is not None and now < self.rests_until
 
 
 def affordable(quota: Quota | None, spent: int) -> int:

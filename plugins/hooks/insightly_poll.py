@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from handoff.errors import Transient
 from handoff.occasion import Occasion
-from handoff.planning.closings import (
-    WITH_HISTORY,
-    Account,
-    Watch,
-    is_closed,
-    is_same,
-    is_unsure,
-    name_of,
-    occasions_of,
-    plain,
-)
+from handoff.planning.closings import WITH_HISTORY, Account, Watch, is_closed, is_same, is_unsure, name_of, occasions_of
+from handoff.spellings import folded
 from hooks.insightly import InsightlyClient
 from hooks.insightly_cursor import FIRST_LOOK_BACK, PollCursor
 from hooks.insightly_doubts import MOST, TRIES, Doubt, affordable, surplus, to_ask
@@ -43,6 +34,7 @@ class Polled:
     :param records: what changed. :param problems: what could not be read; :func:`meaning` adds to it.
     :param cursor: to be written once everything is recorded. :param watches: by kind of record.
     :param spare: how many requests are left of :data:`REQUESTS`. :param most: how many histories the day allows.
+    :param given_up: the problems because of which nobody will be handed over for a record.
     """
 
     records: tuple[Record, ...]
@@ -51,6 +43,7 @@ class Polled:
     watches: Mapping[RecordKind, Watch]
     spare: int
     most: int
+    given_up: list[str] = field(default_factory=list)
 
 
 async def poll(client: InsightlyClient, kinds: Collection[RecordKind], cursor: PollCursor) -> Polled:
@@ -92,9 +85,10 @@ async def meaning(
         record, name = doubt.record, name_of(doubt.record)
         if closed_at is not None:
             found += occasions_of(record, latest.get(name), account, closed_at, polled.watches[record.kind])
-        if closed_at is not None or doubt.failed >= TRIES:
+        if closed_at is not None or doubt.given_up:
             del doubtful[name]
-    _wait(doubtful, polled.problems)
+    _wait(doubtful, polled.given_up)
+    polled.problems.extend(polled.given_up)
     return found
 
 
@@ -119,7 +113,9 @@ async def _histories(client: InsightlyClient, polled: Polled) -> AsyncIterator[t
 
     After one that is not answered at all no other is asked for: it may be the account, and each would take as long.
     """
-    for doubt in to_ask(polled.cursor.doubtful.values(), polled.spare, polled.most):
+    now = datetime.now(UTC)
+    ready = [doubt for doubt in polled.cursor.doubtful.values() if not doubt.rests(now)]
+    for doubt in to_ask(ready, polled.spare, polled.most):
         closed_at, answered, words = None, True, "its history does not say since when it is in its state"
         try:
             closed_at = in_state_since(doubt.record, await client.state_history(doubt.record.id))
@@ -127,27 +123,27 @@ async def _histories(client: InsightlyClient, polled: Polled) -> AsyncIterator[t
             answered, words = isinstance(error, Denied | UselessAnswer), str(error)
             polled.problems.append(f"{name_of(doubt.record)}: {words}")
         if closed_at is None:
-            _failed(doubt, words, polled.problems)
+            _failed(doubt, words, polled.given_up)
         yield doubt, closed_at
         if not answered:
             return
 
 
-def _failed(doubt: Doubt, words: str, problems: list[str]) -> None:
-    doubt.failed += 1
-    if doubt.failed >= TRIES:
+def _failed(doubt: Doubt, words: str, given_up: list[str]) -> None:
+    doubt.fail(datetime.now(UTC))
+    if doubt.given_up:
         name = name_of(doubt.record)
-        problems.append(f"{name}: given up after {TRIES} times, so it is not known when it was closed: {words}")
+        given_up.append(f"{name}: given up after {TRIES} times, so it is not known when it was closed: {words}")
 
 
-def _wait(doubtful: dict[str, Doubt], problems: list[str]) -> None:
+def _wait(doubtful: dict[str, Doubt], given_up: list[str]) -> None:
     """Let doubts wait for the next poll, and give up what is too much."""
     for doubt in doubtful.values():
         doubt.waited += 1
-    if given_up := [name_of(doubt.record) for doubt in surplus(doubtful.values())]:
+    if too_many := [name_of(doubt.record) for doubt in surplus(doubtful.values())]:
         words = f"more than {MOST} closed opportunities changed faster than their histories can be asked for"
-        problems.append(f"{words}: {len(given_up)} are left out, among them {given_up[0]}")
-    for name in given_up:
+        given_up.append(f"{words}: {len(too_many)} are left out, among them {too_many[0]}")
+    for name in too_many:
         del doubtful[name]
 
 
@@ -162,5 +158,5 @@ def _first_look(kind: RecordKind, now: datetime) -> datetime | None:
 
 def _kept(record: Record, account: Account) -> Record:
     """Return a record with no more tags than rules ask about."""
-    tags = frozenset(tag for tag in record.tags if plain(tag) in account.asked_tags)
+    tags = frozenset(tag for tag in record.tags if folded(tag) in account.asked_tags)
     return replace(record, tags=tags, contact_ids=())

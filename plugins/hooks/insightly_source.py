@@ -16,10 +16,11 @@ from handoff.delivery.purpose import LOOKING
 from handoff.ledger import cursors
 from handoff.ledger.closings import last_of
 from handoff.occasion import Occasion
-from handoff.planning.closings import Account, is_unsure, name_of, occasions_of, plain
+from handoff.planning.closings import Account, is_unsure, name_of, occasions_of
 from handoff.registration import Registration, Roster
 from handoff.source import Listing, ListsTold
-from hooks.insightly import InsightlyClient
+from handoff.spellings import folded
+from hooks.insightly import InsightlyClient, InsightlyHook
 from hooks.insightly_cursor import PollCursor
 from hooks.protocols.answers import Denied
 from hooks.protocols.insightly_errors import UnreadableFields
@@ -27,7 +28,6 @@ from hooks.protocols.insightly_records import FIELDS, CrmContact, Record, Record
 
 log = logging.getLogger(__name__)
 
-SOURCE = "insightly"
 COMPARED = timedelta(days=2)
 """So far back the sweep compares changes. Older ones would cost pages of requests every hour, and the poll's cursor
 does not lose them."""
@@ -43,7 +43,7 @@ class InsightlySource:
 
     def __init__(self, client: InsightlyClient, engine: AsyncEngine, asked_tags: frozenset[str]) -> None:
         self._client, self._engine = client, engine
-        self._account = Account(SOURCE, client.account.conn_id, asked_tags)
+        self._account = Account(InsightlyHook.conn_type, client.account.conn_id, asked_tags)
         self._reading: dict[str, asyncio.Task[Record | None]] = {}
 
     @classmethod
@@ -63,7 +63,7 @@ class InsightlySource:
         :raises TargetError: they cannot be read now.
         """
         async with self._engine.connect() as connection:
-            cursor = PollCursor.parse(await cursors.read(connection, SOURCE, self._account.conn_id))
+            cursor = PollCursor.parse(await cursors.read(connection, InsightlyHook.conn_type, self._account.conn_id))
         read_at = datetime.now(UTC)
         after = max(since, read_at - COMPARED)
         watches = {kind: watch for kind in FIELDS if (watch := cursor.watch(kind))}
@@ -74,7 +74,7 @@ class InsightlySource:
         changed = [record for one in changes for record in one.records]
         records = [record for record in changed if name_of(record) not in cursor.doubtful]
         async with self._engine.connect() as connection:
-            known = await last_of(connection, SOURCE, self._account.conn_id, map(name_of, records))
+            known = await last_of(connection, InsightlyHook.conn_type, self._account.conn_id, map(name_of, records))
         found = list[Occasion]()
         for record in records:
             before, watch = known.get(name_of(record)), watches[record.kind]
@@ -82,7 +82,7 @@ class InsightlySource:
                 found += occasions_of(record, before, self._account, watch=watch)
         attached = {name_of(record): tuple(map(str, record.contact_ids)) for record in changed}
         lists = ListsTold(read_at, after + CLOCKS, attached) if watches and not problems else None
-        return Listing(tuple(found), complete=not problems, only_changes=True, lists=lists)
+        return Listing(tuple(found), only_changes=True, lists=lists)
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the closing as it is now: taken back when the record was opened again, ``None`` when it is gone.
@@ -93,7 +93,7 @@ class InsightlySource:
         if record is None:
             return None
         # Any tag may count for the version that a batch is pinned to; none is kept from this look.
-        account = replace(self._account, asked_tags=frozenset(map(plain, record.tags)))
+        account = replace(self._account, asked_tags=frozenset(map(folded, record.tags)))
         return next((one for one in occasions_of(record, known, account) if one.key == known.key), known)
 
     async def roster(self, known: Occasion, since: datetime | None) -> Roster:

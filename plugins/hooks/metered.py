@@ -22,16 +22,8 @@ class Meter:
     :param rate: requests a second, ``None`` where they need not be spaced.
     """
 
-    def __init__(
-        self,
-        account: str,
-        quota: Quota | None,
-        purposes: Purposes,
-        ledger_conn_id: str = LedgerHook.default_conn_name,
-        rate: float | None = None,
-    ) -> None:
+    def __init__(self, account: str, quota: Quota | None, purposes: Purposes, rate: float | None = None) -> None:
         self._account, self._quota, self._purposes, self._rate = account, quota, purposes, rate
-        self._ledger_conn_id = ledger_conn_id
         self._engine: AsyncEngine | None = None
         self._limiter: Limiter | None = None
         self._opening = asyncio.Lock()
@@ -58,7 +50,7 @@ class Meter:
     async def _opened(self) -> Limiter:
         async with self._opening:
             if self._limiter is None:
-                self._engine = await LedgerHook.open(self._ledger_conn_id, connections=1)
+                self._engine = await LedgerHook.open(LedgerHook.default_conn_name, connections=1)
                 self._limiter = Limiter(self._engine, self._account, self._rate, self._quota)
             return self._limiter
 

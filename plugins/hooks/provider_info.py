@@ -287,8 +287,8 @@ ETERMIN: Form = {
         "requests_per_day": per_day("eTermin documents none. Polling has nine tenths of them."),
         "webhook_secrets": webhook_secrets(
             "For the Web Push. In eTermin, under API > API & Web Push (API Schnittstellen > API Web Push), enter "
-            "https://YOUR-AIRFLOW/handoffs/webhooks/ID-OF-THIS-CONNECTION/SECRET, or leave the secret out there and "
-            "enter it as HTTP header X-Webhook-Secret or as secret key hash. handoff webhooks shows the address."
+            "https://YOUR-AIRFLOW/handoffs/webhooks/ID-OF-THIS-CONNECTION and the secret as HTTP header "
+            "X-Webhook-Secret; or as secret key hash, or as /SECRET at the end. handoff webhooks shows the address."
         ),
         "webhook_require": webhook_require(),
         "poll_minutes": {**POLL_MINUTES, "schema": {**POLL_MINUTES["schema"], "default": 5}},
@@ -310,7 +310,7 @@ LEDGER: Form = {
 }
 
 CONNECTION_TYPES: list[Form] = [KLICKTIPP, ACTIVECAMPAIGN, WEBINARIS, CALLEXA, INSIGHTLY, QUENTN, ETERMIN, LEDGER]
-"""One entry a connection type; a new one needs nothing else."""
+"""One entry a connection type: its form in Airflow. What opens such accounts is listed in :mod:`hooks.accounts`."""
 
 
 def get_provider_info() -> dict[str, Any]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from handoff.planning.closings import plain
 from handoff.rules.file import project_rules
 from handoff.rules.insightly import InsightlyRule
 from handoff.rules.rule import Rule
 from handoff.rules.steps import CallexaRecipient
+from handoff.spellings import folded
 
 
 def rules_of(source: str, conn_id: str) -> list[Rule]:
@@ -32,9 +32,9 @@ def callexa_surveys() -> dict[str, set[str]]:
 
 
 def asked_tags(rules: Iterable[Rule]) -> frozenset[str]:
-    """Return the tags that rules ask about, in plain form."""
+    """Return the tags that rules ask about, folded."""
     asking = [rule for rule in rules if isinstance(rule, InsightlyRule)]
-    return frozenset(plain(tag) for rule in asking for tag in (rule.tag, rule.without_tag) if tag)
+    return frozenset(folded(tag) for rule in asking for tag in (rule.tag, rule.without_tag) if tag)
 
 
 def asked_states(rules: Iterable[Rule]) -> frozenset[str]:

@@ -48,8 +48,9 @@ class VendorClient(Generic[Settings]):
         self.account, limits = account, account.limits
         limited = throttle is None and (limits.rate or limits.quota)
         self._meter = Meter(account.conn_id, limits.quota, purposes, rate=limits.rate) if limited else None
-        self._throttle = throttle or self._meter
-        self._transport = self._to(account.base_url)
+        self._transport = AsyncTransport(
+            account.conn_id, account.base_url, timeout=account.timeout, throttle=throttle or self._meter
+        )
 
     @classmethod
     def from_connection(
@@ -87,8 +88,3 @@ class VendorClient(Generic[Settings]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    def _to(self, base_url: str) -> AsyncTransport:
-        """Return a way to one of the account's hosts, under its limits; whoever makes one closes it."""
-        account = self.account
-        return AsyncTransport(account.conn_id, base_url, timeout=account.timeout, throttle=self._throttle)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow.providers.http.hooks.http import HttpHook
 from requests import Session
@@ -22,6 +22,8 @@ class VendorHook(HttpHook):
 
     read_account: Callable[[str, ConnectionValues], Account]
     """Reads and checks a connection. :raises WrongCredentials: it cannot be used."""
+    poll_minutes: ClassVar[float] = 60.0
+    """Minutes between two polls of an account whose connection names none; of no use where nothing is polled."""
 
     def __init__(self, conn_id: str, **kwargs: Any) -> None:
         super().__init__(http_conn_id=conn_id, **kwargs)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol
 
 from handoff.delivery.purpose import SETTLING, spending
 from handoff.ledger.quotas import Limits
@@ -32,37 +32,14 @@ class Steps(Protocol):
         ...
 
 
-class VendorTarget(ABC):
+class VendorTarget:
     """One account of a vendor (implements :class:`handoff.target.Target`)."""
 
     promise = Promise.SETTLED_BY_READING
-    read_account: Callable[[str, ConnectionValues], Account]
-    """Reads and checks a connection. :raises WrongCredentials: it cannot be used."""
 
     def __init__(self, steps: Steps, transport: AsyncTransport, settling_seconds: float) -> None:
         self.settling_seconds = settling_seconds
         self._steps, self._transport = steps, transport
-
-    @classmethod
-    @abstractmethod
-    def of(cls, account: Account, transport: AsyncTransport) -> Self:
-        """Make the target of an account. :raises WrongCredentials: the account cannot be used."""
-
-    @classmethod
-    def from_connection(cls, conn_id: str, connection: ConnectionValues, throttle: Throttle | None = None) -> Self:
-        """Make the target of a connection.
-
-        :param throttle: awaited before every HTTP request (see :meth:`limits`).
-        :raises WrongCredentials: the connection cannot be used.
-        """
-        account = cls.read_account(conn_id, connection)
-        transport = AsyncTransport(conn_id, account.base_url, timeout=account.timeout, throttle=throttle)
-        return cls.of(account, transport)
-
-    @classmethod
-    def limits(cls, conn_id: str, connection: ConnectionValues) -> Limits:
-        """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
-        return cls.read_account(conn_id, connection).limits
 
     async def prepare(self, step: Step) -> None:
         """Read the names that the step needs. :raises TargetError: see :class:`~handoff.target.Target`."""
@@ -88,3 +65,35 @@ class VendorTarget(ABC):
     async def close(self) -> None:
         """Release the connections; safe to call twice."""
         await self._transport.close()
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """How connections of a vendor become targets.
+
+    :param read_account: reads and checks a connection. :param steps_of: what steps mean in an account. Both raise
+        :class:`~handoff.errors.WrongCredentials` when it cannot be used.
+    """
+
+    read_account: Callable[[str, ConnectionValues], Account]
+    steps_of: Callable[[Account], Steps]
+
+    def from_connection(
+        self, conn_id: str, connection: ConnectionValues, throttle: Throttle | None = None
+    ) -> VendorTarget:
+        """Make the target of a connection.
+
+        :param throttle: awaited before every HTTP request (see :meth:`limits`).
+        :raises WrongCredentials: the connection cannot be used.
+        """
+        account = self.read_account(conn_id, connection)
+        return VendorTarget(self.steps_of(account), transport_to(account, throttle), account.settling_seconds)
+
+    def limits(self, conn_id: str, connection: ConnectionValues) -> Limits:
+        """Return what the connection allows over all workers. :raises WrongCredentials: something is no number."""
+        return self.read_account(conn_id, connection).limits
+
+
+def transport_to(account: Account, throttle: Throttle | None) -> AsyncTransport:
+    """Return the way to an account; nothing is connected yet."""
+    return AsyncTransport(account.conn_id, account.base_url, timeout=account.timeout, throttle=throttle)

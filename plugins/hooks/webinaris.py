@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self
 
-from handoff.delivery.purpose import POLLING, Purposes
 from handoff.errors import WrongCredentials
 from handoff.ledger.quotas import RESERVE_SHARE
 from hooks.account import READING, Account, ConnectionValues
 from hooks.protocols.webinaris import Participant, WebinarisProtocol
 from hooks.protocols.webinaris_assumed import PREFIX, AssumedSurface, DateList, RosterList
 from hooks.protocols.webinaris_times import ZONE
-from hooks.transport import SyncTransport, Throttle
+from hooks.transport import SyncTransport
 from hooks.vendor_client import VendorClient
 from hooks.vendor_hook import VendorHook
 
@@ -75,6 +74,8 @@ class WebinarisHook(VendorHook):
     conn_type = "webinaris"
     hook_name = "Webinaris"
     read_account = staticmethod(account_of)
+    poll_minutes = 0.5
+    """A run of the watch for every poll: more often than so it would only keep Airflow busy."""
 
     def __init__(self, webinaris_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(webinaris_conn_id, **kwargs)
@@ -115,15 +116,9 @@ class WebinarisHook(VendorHook):
 
 
 class WebinarisClient(VendorClient[WebinarisAccount]):
-    """The same calls without blocking."""
+    """The reading calls without blocking."""
 
     read_account = staticmethod(WebinarisAccount.from_connection)
-
-    def __init__(
-        self, account: WebinarisAccount, throttle: Throttle | None = None, purposes: Purposes = POLLING
-    ) -> None:
-        super().__init__(account, throttle, purposes)
-        self._showtimes = self._to(account.showtimes_host)
 
     async def dates(self, updated_since: float | None = None, webinar_id: str = "") -> DateList:
         """Return the webinar dates (assumed, see :meth:`AssumedSurface.dates`)."""
@@ -132,20 +127,3 @@ class WebinarisClient(VendorClient[WebinarisAccount]):
     async def roster(self, date_id: str, updated_since: float | None = None) -> RosterList:
         """Return who is listed for a date (assumed, see :meth:`AssumedSurface.roster`)."""
         return await self.carry(self.account.assumed.roster(date_id, updated_since))
-
-    async def register(self, participant: Participant, gender: str = "") -> Mapping[str, Any]:
-        """Register by the JSON API and return its answer."""
-        return await self.carry(self.account.calls.register(participant, gender))
-
-    async def register_legacy(self, participant: Participant, webinar_key: str) -> None:
-        """Register, grant or block by the GET API with the webinar's own key."""
-        await self.carry(self.account.calls.register_legacy(participant, webinar_key))
-
-    async def showtimes(self, webinar_id: str, webinar_key: str) -> list[str]:
-        """Return the times of day that Webinaris offers for a webinar."""
-        return await self._showtimes.run(self.account.calls.showtimes(webinar_id, webinar_key))
-
-    async def close(self) -> None:
-        """Close the connections; safe to call twice."""
-        await self._showtimes.close()
-        await super().close()

@@ -38,7 +38,7 @@ class WebinarisSource:
         for problem in dates.problems:
             log.warning("%s: a date is left out: %s", self._client.account.conn_id, problem)
         recent = tuple(occasion for occasion in dates.occasions if max(occasion.anchors.values()) >= since)
-        return Listing(recent, complete=not dates.problems)
+        return Listing(recent)
 
     async def occasion(self, known: Occasion) -> Occasion | None:
         """Return the date as it is now, ``None`` when it is not listed any more.

@@ -17,7 +17,7 @@ from handoff.ledger import cursors
 from handoff.rules.rule import Rule
 from hooks.accounts import connection_of
 from hooks.callexa import CallexaClient, CallexaHook
-from hooks.callexa_answers import SOURCE, CallexaSurvey, take
+from hooks.callexa_answers import CallexaSurvey, take
 from hooks.callexa_cursor import AnswersCursor
 from hooks.ledger import LedgerHook
 from hooks.protocols.callexa_assumed import Answers
@@ -55,21 +55,23 @@ class RecordAnswersOperator(BaseAsyncOperator):
 
         :raises SourceError: some surveys cannot be read now. :raises TargetError: the account cannot.
         """
-        return await poll_once(self.ledger_conn_id, SOURCE, self.callexa_conn_id, self._poll)
+        return await poll_once(self.ledger_conn_id, CallexaHook.conn_type, self.callexa_conn_id, self._poll)
 
     async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
         conn_id = self.callexa_conn_id
         async with CallexaClient.from_connection(conn_id, await connection_of(conn_id)) as client:
             began = datetime.now(UTC)
             async with engine.connect() as ledger:
-                heeded = await cursors.poked(ledger, SOURCE, conn_id)
-                cursor = AnswersCursor.parse(await cursors.read(ledger, SOURCE, conn_id))
+                heeded = await cursors.poked(ledger, CallexaHook.conn_type, conn_id)
+                cursor = AnswersCursor.parse(await cursors.read(ledger, CallexaHook.conn_type, conn_id))
             try:
-                return await self._read(engine, client, cursor)
+                counts = await self._read(engine, client, cursor)
+                cursor.heeded = heeded
             finally:
                 # Whatever it brought: an account that does not answer is not asked without a pause.
-                cursor.polled_at, cursor.heeded = began, heeded
+                cursor.polled_at = began
                 await self._keep(engine, cursor)
+            return counts
 
     async def _read(self, engine: AsyncEngine, client: CallexaClient, cursor: AnswersCursor) -> dict[str, Any]:
         names = sorted(callexa_surveys().get(self.callexa_conn_id, ()))
@@ -122,4 +124,4 @@ class RecordAnswersOperator(BaseAsyncOperator):
 
     async def _keep(self, engine: AsyncEngine, cursor: AnswersCursor) -> None:
         async with engine.begin() as connection:
-            await cursors.write(connection, SOURCE, self.callexa_conn_id, cursor.text())
+            await cursors.write(connection, CallexaHook.conn_type, self.callexa_conn_id, cursor.text())

@@ -17,6 +17,7 @@ from handoff.delivery.worker import Worker
 from handoff.ledger import batches, bells
 from handoff.ledger.batches import WaitingBatch
 from handoff.rules.rule import Rule
+from hooks.source_rules import rules_of
 from operators.gather import SLACK_SECONDS
 from operators.pauses import pauses_of
 from operators.rule_operator import RuleOperator
@@ -53,7 +54,7 @@ class DeliverOperator(RuleOperator):
             worker = Worker(engine, rule.order_group, worker_owner(), desk, gate=gate)
             if self.shard == 0:
                 claimed = await _claim(engine, rule, owner, _rung_at(context))
-                await Shift(engine, owner, desk, gate, sources, worker).run(claimed)
+                await Shift(engine, owner, desk, gate, sources, worker, rules_of).run(claimed)
             else:
                 await worker.run(more_to_come=lambda: batches.any_waiting(engine, owner))
         fail_if_stopped(worker)

@@ -20,7 +20,7 @@ from hooks.etermin_calendars import look_up_calendars
 from hooks.etermin_cursor import FeedCursor
 from hooks.etermin_meaning import meaning
 from hooks.etermin_poll import Polled, poll
-from hooks.etermin_source import SOURCE, known_of
+from hooks.etermin_source import known_of
 from hooks.ledger import LedgerHook
 from hooks.source_rules import rules_of
 from operators.polling import poll_once
@@ -48,21 +48,22 @@ class RecordAppointmentsOperator(BaseAsyncOperator):
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read, record, and move the cursor."""
-        return await poll_once(self.ledger_conn_id, SOURCE, self.etermin_conn_id, self._poll)
+        return await poll_once(self.ledger_conn_id, ETerminHook.conn_type, self.etermin_conn_id, self._poll)
 
     async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
-        conn_id, rules = self.etermin_conn_id, rules_of(SOURCE, self.etermin_conn_id)
+        conn_id, rules = self.etermin_conn_id, rules_of(ETerminHook.conn_type, self.etermin_conn_id)
         async with engine.connect() as connection:
-            heeded = await cursors.poked(connection, SOURCE, conn_id)
-            cursor = FeedCursor.parse(await cursors.read(connection, SOURCE, conn_id))
+            heeded = await cursors.poked(connection, ETerminHook.conn_type, conn_id)
+            cursor = FeedCursor.parse(await cursors.read(connection, ETerminHook.conn_type, conn_id))
         # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
-        cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
+        cursor.polled_at = datetime.now(UTC)
         try:
             polled, planned = await self._record(engine, cursor, rules)
             cursor = polled.cursor
+            cursor.heeded = heeded
         finally:
             async with engine.begin() as connection:
-                await cursors.write(connection, SOURCE, conn_id, cursor.text())
+                await cursors.write(connection, ETerminHook.conn_type, conn_id, cursor.text())
         self.log.info("%s appointments changed, recorded %s", len(polled.keys), planned)
         return {"appointments": len(polled.keys), **asdict(planned)}
 
@@ -70,7 +71,7 @@ class RecordAppointmentsOperator(BaseAsyncOperator):
         conn_id, planned = self.etermin_conn_id, Planned()
         async with ETerminClient.from_connection(conn_id, await connection_of(conn_id)) as client:
             polled = await poll(client, cursor)
-            account = Account(SOURCE, conn_id, client.account.zone)
+            account = Account(ETerminHook.conn_type, conn_id, client.account.zone)
             async with engine.connect() as connection:
                 known = await known_of(connection, conn_id, polled.keys)
             try:
@@ -81,5 +82,5 @@ class RecordAppointmentsOperator(BaseAsyncOperator):
                 for problem in polled.problems:
                     self.log.error("%s: not everything about an appointment can be read: %s", conn_id, problem)
             await look_up_calendars(client, engine, rules)
-        planned.new += (await plan_new_rules(engine, SOURCE, conn_id, rules)).new
+        planned.new += (await plan_new_rules(engine, ETerminHook.conn_type, conn_id, rules)).new
         return polled, planned

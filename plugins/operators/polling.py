@@ -7,18 +7,18 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.errors import QuotaUsedUp
 from handoff.ledger import cursors, notices
 from handoff.ledger.quotas import next_day
-from hooks.last_poll import resting
+from hooks.last_poll import LastPoll, failing, resting
 from operators.work import open_engine
 
 log = logging.getLogger(__name__)
 
 Poll = Callable[[AsyncEngine], Awaitable[dict[str, Any]]]
-"""Polls and records. It writes the account's cursor whatever the poll brings."""
+"""Polls and records. It writes the account's cursor whatever the poll brings; pokes are heeded when it did not fail."""
 
 
 async def poll_once(ledger_conn_id: str, source: str, account: str, poll: Poll) -> dict[str, Any]:
@@ -27,12 +27,18 @@ async def poll_once(ledger_conn_id: str, source: str, account: str, poll: Poll) 
     :returns: what ``poll`` returns, or ``{"resumes_at": ISO}``.
     """
     async with open_engine(ledger_conn_id) as engine:
+        async with engine.connect() as ledger:
+            last = LastPoll.parse(await cursors.read(ledger, source, account))
         try:
             return await poll(engine)
         except QuotaUsedUp as error:
             log.warning("%s", error)
             resume_at = await _rest(engine, source, account, error)
             return {"resumes_at": resume_at.isoformat()}
+        except Exception:
+            async with engine.begin() as ledger:
+                await _note(ledger, source, account, lambda cursor: failing(cursor, last.failed + 1))
+            raise
 
 
 async def _rest(engine: AsyncEngine, source: str, account: str, error: QuotaUsedUp) -> datetime:
@@ -43,7 +49,12 @@ async def _rest(engine: AsyncEngine, source: str, account: str, error: QuotaUsed
         f"{resume_at:%Y-%m-%d %H:%M} UTC on ({error.words})"
     )
     async with engine.begin() as ledger:
-        if text := await cursors.read(ledger, source, account):
-            await cursors.write(ledger, source, account, resting(text, resume_at))
+        await _note(ledger, source, account, lambda cursor: resting(cursor, resume_at))
         await notices.stands(ledger, f"quota/{account}/polling", "quota", words, 1)
     return resume_at
+
+
+async def _note(ledger: AsyncConnection, source: str, account: str, more: Callable[[str], str]) -> None:
+    """Add something to the account's cursor, if it has one."""
+    if text := await cursors.read(ledger, source, account):
+        await cursors.write(ledger, source, account, more(text))

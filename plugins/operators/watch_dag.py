@@ -46,9 +46,8 @@ def polling_dag(
 
     :param recorder: polls once and records what it brings. :param requests: how many a poll takes.
     """
-    source = hook.conn_type
     with watch_dag(hook, account, description=description, doc=doc) as dag:
-        plan = NextPollOperator(task_id="next_poll", source=source, account=account, requests=requests)
-        due = NextPollSensor(task_id="wait_for_poll", source=source, account=account, plan=plan.output)
+        plan = NextPollOperator(task_id="next_poll", hook=hook, account=account, requests=requests)
+        due = NextPollSensor(task_id="wait_for_poll", source=hook.conn_type, account=account, plan=plan.output)
         plan >> due >> recorder(task_id="record", **{hook.conn_name_attr: account})
     return dag

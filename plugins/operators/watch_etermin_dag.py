@@ -8,7 +8,6 @@ from airflow.sdk import DAG
 
 from hooks.etermin import ETerminHook
 from hooks.etermin_poll import REQUESTS
-from hooks.etermin_source import SOURCE
 from hooks.source_rules import accounts_of
 from operators.etermin import RecordAppointmentsOperator
 from operators.watch_dag import polling_dag
@@ -23,7 +22,7 @@ A poll costs two requests, and nothing is lost when one fails: the cursor moves 
 
 def build_watch_dags() -> Iterator[DAG]:
     """Return a DAG for every eTermin account that a rule names."""
-    for account in sorted(accounts_of(SOURCE)):
+    for account in sorted(accounts_of(ETerminHook.conn_type)):
         yield polling_dag(
             ETerminHook,
             account,

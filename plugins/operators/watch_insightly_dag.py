@@ -8,7 +8,6 @@ from airflow.sdk import DAG
 
 from hooks.insightly import InsightlyHook
 from hooks.insightly_poll import REQUESTS
-from hooks.insightly_source import SOURCE
 from hooks.source_rules import accounts_of
 from operators.insightly import RecordClosingsOperator
 from operators.watch_dag import polling_dag
@@ -24,7 +23,7 @@ everything is recorded.
 
 def build_watch_dags() -> Iterator[DAG]:
     """Return a DAG for every Insightly account that a rule names."""
-    for account in sorted(accounts_of(SOURCE)):
+    for account in sorted(accounts_of(InsightlyHook.conn_type)):
         yield polling_dag(
             InsightlyHook,
             account,

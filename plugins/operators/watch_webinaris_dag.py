@@ -9,7 +9,7 @@ from airflow.sdk import DAG
 from hooks.source_rules import accounts_of
 from hooks.webinaris import WebinarisHook
 from operators.watch_dag import watch_dag
-from operators.webinaris import SOURCE, NextWebinarPollOperator, RecordWebinarsOperator
+from operators.webinaris import NextWebinarPollOperator, RecordWebinarsOperator
 from sensors.webinaris_watch import WebinarWatchSensor
 
 POLL_SECONDS = 5.0
@@ -26,14 +26,14 @@ Where the connection limits the requests of a day (`requests_per_day`), the acco
 
 def build_watch_dags() -> Iterator[DAG]:
     """Return a DAG for every Webinaris account that a rule names, and for the default one."""
-    return map(build_watch_dag, sorted(accounts_of(SOURCE) | {WebinarisHook.default_conn_name}))
+    return map(build_watch_dag, sorted(accounts_of(WebinarisHook.conn_type) | {WebinarisHook.default_conn_name}))
 
 
 def build_watch_dag(account: str) -> DAG:
     """Return the DAG that watches one account."""
     description = "Waits for the next change of a webinar date and records it"
     with watch_dag(WebinarisHook, account, description=description, doc=DOC.format(account=account)) as dag:
-        plan = NextWebinarPollOperator(task_id="next_poll", source=SOURCE, account=account)
+        plan = NextWebinarPollOperator(task_id="next_poll", hook=WebinarisHook, account=account)
         changed = WebinarWatchSensor(
             task_id="wait_for_change",
             webinaris_conn_id=account,

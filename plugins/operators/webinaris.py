@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.sdk import BaseAsyncOperator, Context
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,17 +20,12 @@ from hooks.webinaris_cursor import DatesCursor
 from operators.next_poll import NextPollOperator
 from operators.polling import poll_once
 
-SOURCE = "webinaris"
-
 
 class NextWebinarPollOperator(NextPollOperator):
     """Returns when an account is to be polled again where its requests are limited, and how far it has been recorded.
 
     :returns: see :class:`~operators.next_poll.NextPollOperator`; and ``since``, unix seconds of the source's clock.
     """
-
-    minutes: ClassVar[float] = 0.5
-    """A run of the watch for every poll: more often than so it would only keep Airflow busy."""
 
     def more(self, cursor: str | None) -> dict[str, Any]:
         """Return how far the dates have been recorded; 0 when nothing was ever recorded."""
@@ -59,26 +54,26 @@ class RecordWebinarsOperator(BaseAsyncOperator):
 
     async def aexecute(self, context: Context) -> dict[str, Any]:
         """Read, record, and move the cursor."""
-        return await poll_once(self.ledger_conn_id, SOURCE, self.webinaris_conn_id, self._poll)
+        return await poll_once(self.ledger_conn_id, WebinarisHook.conn_type, self.webinaris_conn_id, self._poll)
 
     async def _poll(self, engine: AsyncEngine) -> dict[str, Any]:
         account = self.webinaris_conn_id
         async with engine.connect() as connection:
-            heeded = await cursors.poked(connection, SOURCE, account)
-            cursor = DatesCursor.parse(await cursors.read(connection, SOURCE, account))
+            heeded = await cursors.poked(connection, WebinarisHook.conn_type, account)
+            cursor = DatesCursor.parse(await cursors.read(connection, WebinarisHook.conn_type, account))
         # Noted whatever the poll brings: an account that does not answer is not asked without a pause.
-        cursor.polled_at, cursor.heeded = datetime.now(UTC), heeded
+        cursor.polled_at = datetime.now(UTC)
         try:
             async with WebinarisClient.from_connection(account, await connection_of(account)) as client:
                 dates = await client.dates(updated_since=cursor.since or None)
             for problem in dates.problems:
                 self.log.error("%s: a date cannot be recorded: %s", account, problem)
-            rules = rules_of(SOURCE, account)
+            rules = rules_of(WebinarisHook.conn_type, account)
             planned = await record(engine, dates.occasions, rules)
-            planned.new += (await plan_new_rules(engine, SOURCE, account, rules)).new
-            cursor.since = dates.cursor or cursor.since
+            planned.new += (await plan_new_rules(engine, WebinarisHook.conn_type, account, rules)).new
+            cursor.since, cursor.heeded = dates.cursor or cursor.since, heeded
         finally:
             async with engine.begin() as connection:
-                await cursors.write(connection, SOURCE, account, cursor.text())
+                await cursors.write(connection, WebinarisHook.conn_type, account, cursor.text())
         self.log.info("recorded %s", planned)
         return asdict(planned)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from handoff.planning.closings import plain
+from handoff.spellings import folded
 from hooks.insightly import InsightlyHook
 from hooks.protocols.insightly_arrivals import states_of
 from hooks.protocols.insightly_records import RecordKind
@@ -60,7 +60,7 @@ class InsightlySensor(DeferringSensor):
 
     def trigger(self, context: Context) -> InsightlyStateTrigger:
         """Return the trigger that reads what changed since then."""
-        if plain(self.tag) and plain(self.tag) == plain(self.without_tag):
+        if folded(self.tag) and folded(self.tag) == folded(self.without_tag):
             raise AirflowFailException(f"{self.task_id}: tag and without_tag must not be the same")
         return InsightlyStateTrigger(
             self.insightly_conn_id,

@@ -13,9 +13,9 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import opt_ins
-from handoff.ledger.confirming import confirm
 from handoff.ledger.keys import signing_key
 from handoff.ledger.opt_ins import OptedIn
+from handoff.planning.confirming import confirm
 from handoff.rules.file import project_rules
 from handoff.texts.links import opt_in_effect
 from web.ledger import Ledger

@@ -17,6 +17,7 @@ from handoff.answer import LONGEST_COMMENT, OWN, UnusableAnswer, rating_of
 from handoff.ledger import answers, askings
 from handoff.ledger.askings import Asked
 from handoff.ledger.keys import signing_key
+from handoff.planning.answering import record_own
 from handoff.rules.file import project_rules
 from handoff.texts.links import survey_effect
 from web.ledger import Ledger
@@ -65,7 +66,7 @@ async def answer(token: str, request: Request, ledger: Ledger) -> HTMLResponse:
         return survey_page(words, form, 400)
     rules = await asyncio.to_thread(project_rules)
     async with ledger.begin() as connection:
-        stored = await answers.record_own(connection, asked, form.rating, form.comment, rules)
+        stored = await record_own(connection, asked, form.rating, form.comment, rules)
     if stored is None:
         raise HTTPException(404)
     return survey_page(words, replace(form, stored=True))

@@ -18,6 +18,7 @@ from handoff.ledger import answers, askings, retention
 from handoff.ledger.erasure import erase
 from handoff.ledger.occasions import occasion_from_row
 from handoff.occasion import Occasion
+from handoff.planning.answering import record_answer, record_own
 from handoff.rules.rule import Rule
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.domain import a_rule
@@ -40,12 +41,12 @@ async def answer(
     async with ledger.begin() as connection:
         asked = await askings.by_effect_key(connection, (await effect_keys(ledger))[number])
         assert asked is not None
-        return await answers.record_own(connection, asked, rating, comment, rules)
+        return await record_own(connection, asked, rating, comment, rules)
 
 
 async def record(ledger: AsyncEngine, given: GivenAnswer) -> Answer | None:
     async with ledger.begin() as connection:
-        return await answers.record_answer(connection, given, [NOTE])
+        return await record_answer(connection, given, [NOTE])
 
 
 def from_callexa(**changes: object) -> GivenAnswer:
@@ -229,7 +230,7 @@ async def test_an_erasure_and_an_answer_at_the_same_time_leave_nothing_of_the_pe
             for key in await effect_keys(ledger):
                 asked = await askings.by_effect_key(connection, key)
                 if asked and asked.survey == f"s{number}":
-                    await answers.record_own(connection, asked, 5, SECRET_WORDS, [NOTE])
+                    await record_own(connection, asked, 5, SECRET_WORDS, [NOTE])
 
     await asyncio.gather(*(given(number) for number in range(5)), *(gone(number) for number in range(3)))
     left = await rows(

@@ -13,7 +13,7 @@ import yaml
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.rules.rule import Rule
-from hooks.quentn_target import QuentnTarget
+from hooks.accounts import VENDORS
 from sandbox.quentn.contact import Contact
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.etermin_world import EVA, OCCASIONS, SECRET, ETermin, receiving
@@ -48,7 +48,7 @@ async def judge(etermin: ETermin, rules: Iterable[Rule]) -> None:
 
 async def deliver(etermin: ETermin, rules: Iterable[Rule]) -> None:
     """Let a worker of each rule carry out what is planned."""
-    target = QuentnTarget.from_connection("quentn_default", etermin.quentn(), no_wait)
+    target = VENDORS["quentn"].from_connection("quentn_default", etermin.quentn(), no_wait)
     for one in rules:
         await work(etermin.ledger, one, desk_of(etermin.ledger, {"quentn_default": target}))
     await target.close()

@@ -13,9 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.rules.rule import Rule
 from handoff.target import Target
+from hooks.accounts import VENDORS
 from hooks.activecampaign_target import ActiveCampaignTarget
-from hooks.klicktipp_target import KlickTippTarget
-from hooks.quentn_target import QuentnTarget
 from sandbox.credentials import ACTIVECAMPAIGN_TOKEN, KLICKTIPP_PASSWORD, KLICKTIPP_USERNAME
 from sandbox.effects import Effect
 from tests.support.delivery import desk_of, judge_due, work
@@ -42,10 +41,10 @@ def connection(kind: str, etermin: ETermin, login: str | None, password: str) ->
 
 def target_of(kind: str, etermin: ETermin) -> Target:
     if kind == "quentn":
-        return QuentnTarget.from_connection("quentn_default", etermin.quentn(), no_wait)
+        return VENDORS["quentn"].from_connection("quentn_default", etermin.quentn(), no_wait)
     if kind == "klicktipp":
         values = connection(kind, etermin, KLICKTIPP_USERNAME, KLICKTIPP_PASSWORD)
-        return KlickTippTarget.from_connection("klicktipp_default", values, no_wait)
+        return VENDORS["klicktipp"].from_connection("klicktipp_default", values, no_wait)
     values = connection(kind, etermin, None, ACTIVECAMPAIGN_TOKEN)
     return ActiveCampaignTarget.from_connection("activecampaign_default", values, no_wait)
 
@@ -150,6 +149,18 @@ async def test_who_unsubscribed_or_bounced_is_never_subscribed_again(
     assert [one for one in effects if one.action == "list"] == []
     [(state, reason)] = await rows(ledger, ENDS)
     assert (state, "never subscribed again" in reason) == ("refused", True)
+
+
+@pytest.mark.parametrize("opt_in", ["", "Webinar ohne Bestätigung"])
+async def test_who_unsubscribed_in_klicktipp_is_not_signed_up_again(
+    etermin: ETermin, ledger: AsyncEngine, opt_in: str
+) -> None:
+    account = etermin.sandbox.world.klicktipp
+    account.put_contact(EVA["email"], "", account.default_opt_in, "Unsubscribed")
+    effects = await booked(etermin, {"step": "klicktipp.contact", "opt_in": opt_in})
+    assert [one for one in effects if one.action == "contact"] == []
+    [(state, reason)] = await rows(ledger, ENDS)
+    assert (state, "no rule signs it up again" in reason) == ("refused", True)
 
 
 @pytest.mark.parametrize(

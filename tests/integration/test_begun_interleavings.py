@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.delivery.judging import judge_list
 from handoff.ledger import batches, registrations, verdicts
+from handoff.planning.judging import judge_list
 from handoff.planning.planner import Planned, record_one
 from handoff.registration import Roster
 from tests.support.appointment_due import OneConnection, sent

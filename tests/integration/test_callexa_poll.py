@@ -18,8 +18,8 @@ from handoff.errors import RateLimited, SourceError, WrongCredentials
 from handoff.ledger import cursors, nps, retention
 from handoff.ledger.erasure import erase
 from handoff.rules.rule import Rule
-from hooks.callexa_answers import SOURCE
-from hooks.callexa_target import CallexaTarget
+from hooks.accounts import VENDORS
+from hooks.callexa import CallexaHook
 from operators.callexa import RecordAnswersOperator
 from operators.next_poll import NextPollOperator
 from sandbox import CALLEXA_APIKEY
@@ -59,7 +59,7 @@ def asking(crm: Crm, rule_id: str = "ask", survey: str = SURVEY, weeks: int = 0)
 
 async def queue(crm: Crm, ledger: AsyncEngine, *, count: int = 1, key: str = "d1", **rule: Any) -> None:
     """Let ``person0`` and so on be queued through the delivery engine."""
-    target = CallexaTarget.from_connection(CONN, crm.connection(CONN))
+    target = VENDORS["callexa"].from_connection(CONN, crm.connection(CONN))
     before = len(crm.did("callexa"))
     await ask(ledger, asking(crm, **rule), count=count, key=key, target=target)
     await target.close()
@@ -77,13 +77,13 @@ async def news() -> dict[str, int]:
 
 
 async def next_poll(requests: int = 2) -> dict[str, Any]:
-    operator = NextPollOperator(task_id="next", source=SOURCE, account=CONN, requests=requests)
+    operator = NextPollOperator(task_id="next", hook=CallexaHook, account=CONN, requests=requests)
     return await operator.aexecute({})
 
 
 async def cursor(ledger: AsyncEngine) -> dict[str, Any]:
     async with ledger.connect() as connection:
-        return json.loads(await cursors.read(connection, SOURCE, CONN) or "{}")
+        return json.loads(await cursors.read(connection, CallexaHook.conn_type, CONN) or "{}")
 
 
 async def test_an_answer_is_an_occasion_of_which_rules_make_something(crm: Crm, ledger: AsyncEngine) -> None:
@@ -314,8 +314,8 @@ async def test_the_next_poll_is_an_hour_later_or_as_the_connection_says(crm: Crm
     assert (await next_poll())["at"] == 0, "at once, when it was never polled"
     asking(crm)
     async with ledger.begin() as connection:
-        await cursors.poke(connection, SOURCE, CONN)
-        poked = await cursors.poked(connection, SOURCE, CONN)
+        await cursors.poke(connection, CallexaHook.conn_type, CONN)
+        poked = await cursors.poked(connection, CallexaHook.conn_type, CONN)
     await poll()
     now = datetime.now(UTC).timestamp()
     assert await next_poll() == {

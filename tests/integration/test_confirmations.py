@@ -24,9 +24,8 @@ from handoff.ledger.unsubscribing import unsubscribe
 from handoff.rules.rule import Rule
 from handoff.texts.links import Links
 from handoff.texts.messages import Templates
-from hooks.accounts import open_source
+from hooks.accounts import VENDORS, open_source
 from hooks.mail_target import MailTarget
-from hooks.quentn_target import QuentnTarget
 from sandbox.credentials import SMTP_PASSWORD, SMTP_USER
 from sandbox.mailbox import Mail
 from tests.support.commands import handoff
@@ -122,7 +121,7 @@ class Shipped:
         )  # fmt: skip
         templates = Templates(project / "include" / "templates", Links(BASE, secret))
         self._mail = MailTarget.from_connection("smtp_default", mailbox, templates)
-        self._quentn = QuentnTarget.from_connection("quentn_default", etermin.quentn(), no_wait)
+        self._quentn = VENDORS["quentn"].from_connection("quentn_default", etermin.quentn(), no_wait)
 
     async def ask(self) -> list[str]:
         """Poll the appointments, and let whoever ticked the box be asked."""

@@ -18,6 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.ledger import alarms, cursors, prospects
 from handoff.ledger.quotas import next_day
+from hooks.callexa import CallexaHook
+from hooks.etermin import ETerminHook
+from hooks.insightly import InsightlyHook
+from hooks.vendor_hook import VendorHook
+from hooks.webinaris import WebinarisHook
 from operators.callexa import RecordAnswersOperator
 from operators.etermin import RecordAppointmentsOperator
 from operators.insightly import RecordClosingsOperator
@@ -49,6 +54,9 @@ RECORDERS: dict[str, type[BaseAsyncOperator]] = {
     "callexa": RecordAnswersOperator,
     "etermin": RecordAppointmentsOperator,
     "webinaris": RecordWebinarsOperator,
+}
+HOOKS: dict[str, type[VendorHook]] = {
+    hook.conn_type: hook for hook in (InsightlyHook, CallexaHook, ETerminHook, WebinarisHook)
 }
 RULES: dict[str, dict[str, Any]] = {
     "won": {"source": "insightly", "when": {"minutes": 0, "after": "closed"}},
@@ -102,7 +110,7 @@ async def record(vendor: str) -> dict[str, Any]:
 
 async def planned(vendor: str, requests: int = 1) -> dict[str, Any]:
     kind = NextWebinarPollOperator if vendor == "webinaris" else NextPollOperator
-    return await kind(task_id="next", source=vendor, account=f"{vendor}_default", requests=requests).aexecute({})
+    return await kind(task_id="next", hook=HOOKS[vendor], account=f"{vendor}_default", requests=requests).aexecute({})
 
 
 async def rests(vendor: str, accounts: Accounts, ledger: AsyncEngine, morning: Callable[[], Awaitable[None]]) -> None:

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
-from handoff.delivery.desk import effect_key
 from handoff.errors import UnknownOutcome
 from handoff.ledger import registrations
 from handoff.ledger.bells import CHANNEL
@@ -18,6 +17,7 @@ from handoff.occasion import Occasion
 from handoff.planning.planner import record
 from handoff.registration import Roster
 from handoff.rules.rule import Rule
+from handoff.target import effect_key
 from tests.support.chaos import tags
 from tests.support.commands import handoff
 from tests.support.delivery import desk_of, judge_due, states, work

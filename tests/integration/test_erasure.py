@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
 from handoff.delivery.by_hand import hand_over
-from handoff.delivery.judging import judge_list
 from handoff.errors import Refused, UnknownOutcome
 from handoff.ledger import batches, certificates, registrations, verdicts
 from handoff.ledger.erasure import Erasure, erase
 from handoff.occasion import Occasion
+from handoff.planning.judging import judge_list
 from handoff.planning.planner import record
 from handoff.registration import Registration, Roster
 from handoff.rules.rule import Rule

@@ -11,7 +11,7 @@ import yaml
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.errors import WrongCredentials
-from hooks.quentn_target import QuentnTarget
+from hooks.accounts import VENDORS
 from tests.support.delivery import desk_of, judge_due, states, work
 from tests.support.etermin_world import BATCHES, OCCASIONS, ETermin, rule
 from tests.support.rows import rows
@@ -133,7 +133,7 @@ async def test_the_shipped_rule_takes_the_customer_to_quentn(
     await etermin.book(notes=notes)
     await etermin.poll()
     assert await judged(etermin, shipped) == ["judged"]
-    target = QuentnTarget.from_connection("quentn_default", etermin.quentn(), no_wait)
+    target = VENDORS["quentn"].from_connection("quentn_default", etermin.quentn(), no_wait)
     await work(ledger, booked, desk_of(ledger, {"quentn_default": target}))
     await target.close()
     assert await states(ledger) == {"confirmed": 2}
@@ -153,7 +153,7 @@ async def test_the_city_of_a_booking_is_the_town_of_the_entry(etermin: ETermin, 
     await etermin.book(city="Bern")
     await etermin.poll()
     assert await judged(etermin, given) == ["judged"]
-    target = QuentnTarget.from_connection("quentn_default", etermin.quentn(), no_wait)
+    target = VENDORS["quentn"].from_connection("quentn_default", etermin.quentn(), no_wait)
     await work(ledger, booked, desk_of(ledger, {"quentn_default": target}))
     await target.close()
     assert "aus Bern" in str([one.detail for one in etermin.sandbox.effects.since(system="quentn")])

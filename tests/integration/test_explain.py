@@ -152,7 +152,8 @@ async def test_nobody_knows_them(ledger: AsyncEngine, ledger_url: str) -> None:
     said = await handoff(ledger_url, "explain", "nobody@example.org")
     assert (said.status, said.out[:34]) == (1, "Nothing is known of this person: n")
     said = await handoff(ledger_url, "explain", "nobody@example.org", "--json")
-    assert (said.status, said.json) == (1, {"known": False, "contact": None, "resets": [], "opt_ins": [], "rules": []})
+    nothing = {"known": False, "contact": None, "resets": [], "opt_ins": [], "awaited": [], "rules": []}
+    assert (said.status, said.json) == (1, nothing)
 
 
 @pytest.mark.parametrize("who", ["no address", "anna@", "0123456", "zzzzzzzzzzzz"])

@@ -102,9 +102,9 @@ async def test_what_is_open_is_counted_in_requests_unless_a_person_has_to_let_it
     source = FixedSource(occasion, some_registrations(5, before=occasion.anchors["start"]))
     await plan(ledger, source, [rule], occasion)
     assert await judge_due(ledger, rule, source) == ["judged"]
-    assert await backlog(ledger) == {"activecampaign_default": 10, "klicktipp_default": 5}
+    assert await backlog(ledger) == {"activecampaign_default": 10, "klicktipp_default": 15}
     await change(ledger, "UPDATE handoff.lanes SET held = 'doubt' WHERE id = (SELECT min(id) FROM handoff.lanes)")
-    assert await backlog(ledger) == {"activecampaign_default": 8, "klicktipp_default": 4}
+    assert await backlog(ledger) == {"activecampaign_default": 8, "klicktipp_default": 12}
     async with ledger.begin() as connection:
         await freezes.freeze(connection, "account:klicktipp_default", "holiday")
     assert await backlog(ledger) == {"activecampaign_default": 8}

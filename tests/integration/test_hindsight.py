@@ -118,6 +118,16 @@ async def test_an_occasion_that_the_rule_did_not_have_or_has_no_longer(ledger: A
     assert (found.due_after, found.newly_included, found.no_longer_included) == (None, [], [key("all"), key("most")])
 
 
+async def test_what_was_moved_and_moved_back_is_compared_with_what_was_decided(ledger: AsyncEngine) -> None:
+    await judged(ledger)
+    for number, start in ((2.0, START + timedelta(days=3)), (3.0, START)):
+        await record(ledger, [an_occasion(start=start, changed=number)], [OLD])
+    assert await rows(ledger, "SELECT state FROM handoff.batches ORDER BY round") == [("judged",), ("cancelled",)]
+    found = await one(ledger, OLD)
+    assert (found.state, found.newly_included, found.no_longer_included) == ("judged", [], [])
+    assert found.same == [key("all"), key("most")]
+
+
 async def test_only_moments_of_the_last_days(ledger: AsyncEngine) -> None:
     await judged(ledger)
     await change(ledger, "UPDATE handoff.batches SET due_at = due_at - interval '40 days'")

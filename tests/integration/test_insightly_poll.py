@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.errors import WrongCredentials
+from handoff.errors import Transient, WrongCredentials
 from handoff.ledger import cursors
 from handoff.planning.planner import record
 from handoff.rules.rule import Rule
+from hooks.insightly import InsightlyHook
 from hooks.insightly_poll import REQUESTS
 from operators.next_poll import NextPollOperator
 from sandbox import INSIGHTLY_KEY
 from tests.support.delivery import judge_due
 from tests.support.insightly_world import CONN, OCCASIONS, RULE, Insightly, insightly_world
-from tests.support.rows import rows
+from tests.support.rows import change, rows
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ async def crm(ledger: AsyncEngine, ledger_url: str, monkeypatch: pytest.MonkeyPa
 
 async def planned() -> dict[str, Any]:
     """Return when the account is to be polled again."""
-    return await NextPollOperator(task_id="next", source="insightly", account=CONN, requests=REQUESTS).aexecute({})
+    return await NextPollOperator(task_id="next", hook=InsightlyHook, account=CONN, requests=REQUESTS).aexecute({})
 
 
 async def test_a_won_opportunity_reaches_its_contacts_and_an_edit_does_not_again(
@@ -194,6 +195,34 @@ async def test_a_poke_is_heeded_once(crm: Insightly, ledger: AsyncEngine) -> Non
     async with ledger.begin() as connection:
         await cursors.poke(connection, "insightly", CONN)
         assert await cursors.poked(connection, "insightly", CONN) != before
+
+
+async def test_a_poke_that_meets_an_outage_is_heeded_when_that_is_over(crm: Insightly, ledger: AsyncEngine) -> None:
+    await crm.poll()
+    async with ledger.begin() as connection:
+        await cursors.poke(connection, "insightly", CONN)
+        poke = await cursors.poked(connection, "insightly", CONN)
+    await crm.fault("/Opportunities/Search", "503")
+    waits = list[float]()
+    for _ in range(3):
+        with pytest.raises(Transient):
+            await crm.poll()
+        plan, now = await planned(), datetime.now(UTC).timestamp()
+        assert (plan["seen"], plan["at"]) == ("", pytest.approx(now + 3600, abs=30))
+        waits.append(plan["not_before"] - now)
+    assert 0 < waits[0] < waits[1] < waits[2] < 60, "an account that does not answer is not asked without a pause"
+    await crm.mend()
+    await crm.poll()
+    plan, now = await planned(), datetime.now(UTC).timestamp()
+    assert (plan["seen"], plan["not_before"] < now + 10) == (poke, True)
+
+
+async def test_however_long_an_account_fails_a_poke_waits_no_longer_than_the_next_poll(
+    crm: Insightly, ledger: AsyncEngine
+) -> None:
+    await crm.poll()
+    await change(ledger, "UPDATE handoff.cursors SET value = (value::jsonb || '{\"failed\": 5000}')::text")
+    assert (plan := await planned())["not_before"] == plan["at"]
 
 
 async def test_the_sweep_s_listing_agrees_with_the_poll(crm: Insightly, ledger: AsyncEngine) -> None:

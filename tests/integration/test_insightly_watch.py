@@ -1,4 +1,4 @@
-"""What closed before an account was watched stays out; one record that cannot be read stops no other; doubts end."""
+"""What closed before an account was watched stays out; what cannot be read now is read later; doubts end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from handoff.ledger import cursors
 from handoff.planning.planner import record
 from handoff.rules.rule import Rule
 from hooks import insightly_doubts
-from hooks.insightly_doubts import AT_ONCE, PATIENCE, TRIES
+from hooks.insightly_doubts import AT_ONCE, PATIENCE
 from hooks.insightly_poll import REQUESTS
 from hooks.protocols.wire import Request, Response
 from hooks.transport import AsyncTransport
@@ -184,50 +184,6 @@ async def _closings(ledger: AsyncEngine, number: int) -> list[tuple[str, bool]]:
     return [(key, cancelled) for key, cancelled, facts in found if facts["record"] == f"opportunity/{number}"]
 
 
-@pytest.mark.parametrize("kind", ["403", "400", "500", "malformed"])
-async def test_a_history_that_cannot_be_read_keeps_no_other_win_waiting(
-    crm: Insightly, ledger: AsyncEngine, kind: str
-) -> None:
-    await crm.poll()
-    await crm.state(33, "WON")
-    await crm.poll()
-    before = (await cursor_of(ledger))["since"]["opportunity"]
-    await asyncio.sleep(1.1)
-    await edit(crm, 33)
-    await crm.order("opportunity", id=40, name="neu", contacts=[102])
-    await crm.state(40, "WON")
-    await crm.fault("/Opportunities/33/StateHistory", kind)
-    await crm.poll()
-    assert await waiting(ledger) == ["opportunity/33", "opportunity/40"]
-    moved = await cursor_of(ledger)
-    assert moved["since"]["opportunity"] > before
-    assert [(doubt["id"], doubt["failed"]) for doubt in moved["doubtful"]] == [(33, 1)]
-
-
-async def test_a_history_that_is_never_answered_keeps_no_win_waiting_and_is_given_up(
-    crm: Insightly, ledger: AsyncEngine, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await crm.poll()
-    before = (await cursor_of(ledger))["since"]["opportunity"]
-    await crm.fault("/Opportunities/31/StateHistory", "drop_before_commit")
-    await edit(crm, 31, 32)
-    await asyncio.sleep(1.1)
-    await crm.state(33, "WON")
-    # Of the newest second more may come, so what changed in it is read again.
-    await asyncio.sleep(1.1)
-    await crm.poll()
-    assert await waiting(ledger) == ["opportunity/33"]
-    moved = await cursor_of(ledger)
-    assert moved["since"]["opportunity"] > before
-    assert {doubt["id"]: doubt["failed"] for doubt in moved["doubtful"]} == {31: 1, 32: 0}, "no other is asked then"
-    await polls(crm, TRIES)
-    assert (await cursor_of(ledger))["doubtful"] == [], "the other one had its turn"
-    told = caplog.text + "".join(capsys.readouterr())
-    assert f"opportunity/31: given up after {TRIES} times" in told
-    assert "opportunity/32" not in told
-    assert await waiting(ledger) == ["opportunity/33"]
-
-
 @pytest.mark.parametrize(
     ("path", "kind", "error"),
     [
@@ -246,25 +202,6 @@ async def test_an_account_that_does_not_answer_moves_no_cursor(
     with pytest.raises(error):
         await crm.poll()
     assert (await cursor_of(ledger))["since"] == before
-
-
-async def test_a_history_that_stays_unreadable_is_tried_some_times_and_told(
-    crm: Insightly, ledger: AsyncEngine, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await crm.poll()
-    await crm.fault("/Opportunities/32/StateHistory")
-    await edit(crm, 32)
-    # Of the newest second more may come, so what changed in it is read again.
-    await asyncio.sleep(1.1)
-    await edit(crm, 33)
-    await asyncio.sleep(1.1)
-    await polls(crm, TRIES + 3)
-    assert (await crm.asked())["/Opportunities/{id}/StateHistory"] == TRIES, "not for ever"
-    assert (await cursor_of(ledger))["doubtful"] == []
-    told = caplog.text + "".join(capsys.readouterr())
-    assert "opportunity/32" in told
-    assert INSIGHTLY_KEY not in told
-    assert await waiting(ledger) == []
 
 
 async def test_a_contact_that_the_user_may_not_see_is_explained_and_the_others_are_handed_over(
@@ -324,6 +261,7 @@ async def test_doubts_do_not_pile_up_where_the_day_has_no_requests_for_them(
         assert sum((await crm.asked()).values()) <= REQUESTS
         assert len((await cursor_of(ledger))["doubtful"]) <= 10
     assert "opportunities" in caplog.text + "".join(capsys.readouterr())
+    assert await rows(ledger, "SELECT cause, kind FROM handoff.notices") == [("history/insightly_default", "history")]
 
 
 async def test_an_edit_of_what_closed_long_ago_needs_no_history(crm: Insightly, ledger: AsyncEngine) -> None:

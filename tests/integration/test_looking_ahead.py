@@ -14,11 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
-from handoff.delivery.limiter import SPACING
 from handoff.delivery.looking_ahead import look_ahead
 from handoff.delivery.sweep import Sweep
 from handoff.ledger import certificates, quotas, registrations
-from handoff.ledger.quotas import Limits, Quota
+from handoff.ledger.quotas import SPACING, Limits, Quota
 from handoff.occasion import Occasion
 from handoff.planning.forecast import requests_of
 from handoff.planning.planner import record
@@ -26,8 +25,7 @@ from handoff.registration import Registration, Roster
 from handoff.rules.rule import Rule
 from handoff.source import Source
 from handoff.target import Call, Target
-from hooks.activecampaign_target import ActiveCampaignTarget
-from hooks.klicktipp_target import KlickTippTarget
+from hooks.accounts import VENDORS
 from sandbox import Sandbox, credentials
 from tests.support.commands import handoff
 from tests.support.domain import FixedSource, a_rule, an_occasion, some_registrations
@@ -217,8 +215,9 @@ def opened(sandbox: Sandbox, step: str) -> Target:
         host=f"{sandbox.http_url}/{vendor}", schema=None, port=None, login=login, password=password,
         extra=json.dumps({"bulk_threshold": 0}),
     )  # fmt: skip
-    kind = KlickTippTarget if vendor == "klicktipp" else ActiveCampaignTarget
-    return kind.from_connection("account", connection, _five_a_second if vendor == "activecampaign" else None)
+    return VENDORS[vendor].from_connection(
+        "account", connection, _five_a_second if vendor == "activecampaign" else None
+    )
 
 
 async def _five_a_second() -> None:

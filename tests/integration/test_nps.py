@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.answer import Figures, GivenAnswer
 from handoff.ledger import nps
-from handoff.ledger.answers import record_answer
 from handoff.ledger.nps import Line
+from handoff.planning.answering import record_answer
 from tests.support.commands import handoff
 from tests.support.rows import change
 from tests.support.surveys import ask, survey_rule

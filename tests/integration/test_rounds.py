@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
-from handoff.delivery.desk import effect_key
 from handoff.errors import UnknownOutcome
 from handoff.ledger import certificates, holding
 from handoff.ledger.decisions import Decision, Subject, decide
 from handoff.planning.planner import Planned, record
 from handoff.rules.appointment import AppointmentRule
 from handoff.rules.rule import Rule
+from handoff.target import effect_key
+from operators.deliver import DeliverOperator
 from tests.support.domain import an_occasion
+from tests.support.etermin_world import put_rules
 from tests.support.rounds import DAY, HOUR, LAST, LATER, NOW, ROUNDS, SOON, World, at, reminder
 from tests.support.rows import change, rows
 from tests.support.targets import MemoryTarget
+from tests.support.tasks import Vendors, context_of
 
 EFFECTS = """
     SELECT batch.round, effect.state, effect.reason FROM handoff.effects AS effect
@@ -162,10 +166,54 @@ async def test_moved_back_it_is_not_reminded_of_again_but_of_another_time_it_is(
     ],
     ids=["the new moment has passed too", "it did not move", "into the past"],
 )
-async def test_no_other_round(ledger: AsyncEngine, news: dict[str, Any]) -> None:
+@pytest.mark.parametrize("by_way_of", [(), (LATER,), (LATER, SOON), (LATER, LAST)], ids=["", "B", "B and back", "B, D"])
+@pytest.mark.parametrize("sent_before", [True, False])
+async def test_no_other_round(
+    ledger: AsyncEngine, news: dict[str, Any], by_way_of: tuple[datetime, ...], sent_before: bool
+) -> None:
+    """Whatever it was moved to in between: what was not sent yet goes out as if it had not been."""
     world = await handed_over(ledger)
+    if sent_before:
+        await world.sent()
+    for start in by_way_of:
+        await world.told(start)
     await world.told(**news)
-    assert await world.rounds() == [(0, "judged", "")]
+    assert [state for _, state, _ in await world.rounds()] == ["judged", "cancelled"][: 1 + bool(by_way_of)]
+    assert await world.judged() == []
+    assert await world.sent() == [FIRST]
+    await world.told(LATER)
+    assert await world.waits() == [LATER]
+
+
+async def test_who_was_due_already_is_handed_over_for_the_time_it_was_moved_to_then(ledger: AsyncEngine) -> None:
+    world = await handed_over(ledger)
+    await world.sent()
+    await world.told(LATER)
+    come = NOW - timedelta(minutes=1)
+    await change(ledger, "UPDATE handoff.batches SET due_at = :come, wake_at = :come WHERE round = 1", come=come)
+    await world.told(NOW + HOUR - timedelta(seconds=30))
+    assert await world.judged() == ["judged"]
+    assert await world.sent() == [FIRST, SECOND]
+
+
+async def test_a_follow_up_waits_for_the_end_of_what_has_begun_since_but_not_of_what_was_followed_up(
+    ledger: AsyncEngine,
+) -> None:
+    world = World(ledger, reminder(when={"minutes": 0, "after": "end"}))
+    earlier = NOW - 1.5 * HOUR
+    await world.told(earlier)
+    assert await world.judged() == ["judged"]
+    assert len(await world.sent()) == 1
+    await world.told(LATER)
+    for minutes in (60, 75):
+        await world.told(NOW - HOUR / 3, minutes=minutes)
+        assert [state for _, state, _ in await world.rounds()] == ["judged", "waiting"]
+    for start, minutes in ((earlier, 180), (LATER, 60), (earlier + timedelta(minutes=30), 60)):
+        await world.told(start, minutes=minutes)
+        again = (1, "waiting", "") if start == LATER else (1, "cancelled", "occasion_moved")
+        assert (await world.rounds())[1] == again
+    assert await world.judged() == []
+    assert len(await world.sent()) == 1
 
 
 async def test_what_only_ends_later_takes_place_once(ledger: AsyncEngine) -> None:
@@ -224,6 +272,26 @@ async def test_a_move_that_another_rule_s_last_look_finds_begins_the_round_as_we
     world = await handed_over(ledger)
     await world.told(LATER, rules=[])
     assert await world.waits() == [LATER]
+
+
+async def test_the_round_that_another_rule_s_last_look_begins_is_planned_with_the_rule_as_it_is_now(
+    ledger: AsyncEngine, ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = {"when": {"minutes": 55, "before": "start"}}
+    other = reminder(**minutes).model_copy(update={"id": "other"})
+    world = World(ledger, reminder())
+    await world.told(SOON, rules=[world.rule, other])
+    assert await world.judged() == ["judged"]
+    changed = reminder(when={"minutes": 20, "before": "start"})
+    put_rules(tmp_path, *(one.model_dump(mode="json") for one in (changed, other)))
+    monkeypatch.setenv("HANDOFFS_HOME", str(tmp_path))
+    world.source.now = world.next(LATER)
+    Vendors(monkeypatch, ledger_url, world.target, world.source)
+    task = DeliverOperator(task_id="deliver", rule=other.model_dump(mode="json"))
+    await task.aexecute(context_of(other))
+    rounds = "SELECT round, state, due_at, rule_version FROM handoff.batches WHERE rule_id = :id ORDER BY round"
+    assert await rows(ledger, rounds, id="other") == [(0, "waiting", LATER - timedelta(minutes=55), 1)]
+    assert (await rows(ledger, rounds, id="reminder"))[1:] == [(1, "waiting", LATER - timedelta(minutes=20), 2)]
 
 
 async def test_every_round_has_its_own_even_certificate(ledger: AsyncEngine) -> None:

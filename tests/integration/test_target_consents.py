@@ -18,7 +18,7 @@ from handoff.ledger.keys import signing_key
 from handoff.rules.rule import Rule
 from handoff.target import Target
 from handoff.texts.links import Links
-from hooks.quentn_target import QuentnTarget
+from hooks.accounts import VENDORS
 from tests.integration.test_consents import CONSENT, LOG, REASONS, judged, say
 from tests.support.delivery import desk_of, judge_due, work
 from tests.support.domain import a_rule
@@ -73,7 +73,7 @@ async def book(etermin: ETermin, uid: str, *rules: Rule) -> None:
     await etermin.book(uid)
     await etermin.poll()
     source = await etermin.source()
-    quentn = QuentnTarget.from_connection("quentn_default", etermin.quentn(), no_wait)
+    quentn = VENDORS["quentn"].from_connection("quentn_default", etermin.quentn(), no_wait)
     accounts: dict[str, Target] = {"quentn_default": quentn, "smtp_default": MemoryTarget(readable=False)}
     for one in rules:
         await judge_due(etermin.ledger, one, source)

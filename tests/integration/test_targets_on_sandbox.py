@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery.desk import Desk, LimiterOf
 from handoff.rules.rule import Rule
 from handoff.target import Target
+from hooks.accounts import VENDORS
 from hooks.activecampaign_target import ActiveCampaignTarget
-from hooks.klicktipp_target import KlickTippTarget
 from sandbox import Sandbox, credentials
 from sandbox.faults import FaultOrder
 from tests.support.delivery import judge_due, plan, states, work
@@ -41,7 +41,7 @@ def desk_of(engine: AsyncEngine, sandbox: Sandbox, **extra: Any) -> Desk:
         if step.startswith("klicktipp"):
             login, password = credentials.KLICKTIPP_USERNAME, credentials.KLICKTIPP_PASSWORD
             values = connection(f"{sandbox.http_url}/klicktipp", login, password, **values)
-            return KlickTippTarget.from_connection(account, values, limiter_of(500))
+            return VENDORS["klicktipp"].from_connection(account, values, limiter_of(500))
         values = connection(f"{sandbox.http_url}/activecampaign", None, credentials.ACTIVECAMPAIGN_TOKEN, **values)
         limiter = limiter_of(ActiveCampaignTarget.limits(account, values).rate)
         return ActiveCampaignTarget.from_connection(account, values, limiter)

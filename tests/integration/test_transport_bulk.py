@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from handoff.contact import Contact
+from handoff.contact import Contact, normalise_email
 from handoff.errors import RateLimited, Refused, UnknownOutcome
 from handoff.rules.steps import ActiveCampaignTag
 from hooks.activecampaign_bulk import BulkCollector
@@ -149,6 +149,15 @@ async def test_a_contact_that_the_import_failed_is_refused_alone(world):
     results = await send(world.target, 8)
     assert isinstance(results[3], Refused)
     assert results[:3] + results[4:] == [{"batch_id": "b"}] * 7
+
+
+async def test_a_failure_is_known_however_its_domain_is_shown(world):
+    world.vendor.failing = {"Eva@xn--mller-kva.de"}
+    people = [Contact(normalise_email("eva@müller.de")), *(Contact(f"p{number}@example.org") for number in range(7))]
+    calls = [world.target.send(a_call(STEP, person)) for person in people]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(results[0], Refused)
+    assert results[1:] == [{"batch_id": "b"}] * 7
 
 
 @pytest.mark.parametrize("reason", ["bad address", ""])

@@ -13,10 +13,9 @@ from airflow.sdk import Connection
 from handoff.contact import Contact
 from handoff.errors import Refused, WrongCredentials
 from handoff.rules.steps import KlickTippTag
+from hooks.accounts import VENDORS
 from hooks.activecampaign import ActiveCampaignHook
-from hooks.activecampaign_target import ActiveCampaignTarget
 from hooks.klicktipp import KlickTippHook
-from hooks.klicktipp_target import KlickTippTarget
 from tests.support.calls import a_call
 from tests.support.loopback import serving
 
@@ -66,7 +65,7 @@ async def test_128_calls_at_once_sign_in_once_per_session_and_read_the_tags_once
     vendor = KlickTipp(session_calls)
     async with serving(vendor) as server:
         connection = a_connection("klicktipp", server.url, login="demo", password="geheim")
-        target = KlickTippTarget.from_connection("acc", connection)
+        target = VENDORS["klicktipp"].from_connection("acc", connection)
         step = KlickTippTag(step="klicktipp.tag", tag="Webinar")
         calls = [a_call(step, Contact(f"p{number}@example.org")) for number in range(128)]
         proofs = await asyncio.gather(*(target.send(call) for call in calls))
@@ -81,7 +80,7 @@ async def test_128_calls_at_once_sign_in_once_per_session_and_read_the_tags_once
 async def test_a_wrong_password_is_tried_once_for_all_who_wait():
     async with serving(KlickTipp()) as server:
         connection = a_connection("klicktipp", server.url, login="demo", password="falsch")
-        target = KlickTippTarget.from_connection("acc", connection)
+        target = VENDORS["klicktipp"].from_connection("acc", connection)
         call = a_call(KlickTippTag(step="klicktipp.tag", tag="Webinar"))
         results = await asyncio.gather(*(target.send(call) for _ in range(50)), return_exceptions=True)
         await target.close()
@@ -90,21 +89,21 @@ async def test_a_wrong_password_is_tried_once_for_all_who_wait():
 
 
 @pytest.mark.parametrize(
-    ("target", "values", "words"),
+    ("vendor", "values", "words"),
     [
-        (KlickTippTarget, {"login": "demo"}, "give login and password"),
-        (KlickTippTarget, {"login": "demo", "password": "p", "extra": {"developer_key": "0a"}}, "customer_key"),
-        (KlickTippTarget, {"login": "d", "password": "p", "extra": {"timeout": "soon"}}, "'timeout' must be a number"),
-        (KlickTippTarget, {"login": "d", "password": "p", "host": "ftp://x"}, "the host must be an address"),
-        (ActiveCampaignTarget, {}, "must be the Api-Token"),
-        (ActiveCampaignTarget, {"password": "p", "host": ""}, "the host must be an address"),
-        (ActiveCampaignTarget, {"password": "p\nq"}, "must be the Api-Token"),
+        ("klicktipp", {"login": "demo"}, "give login and password"),
+        ("klicktipp", {"login": "demo", "password": "p", "extra": {"developer_key": "0a"}}, "customer_key"),
+        ("klicktipp", {"login": "d", "password": "p", "extra": {"timeout": "soon"}}, "'timeout' must be a number"),
+        ("klicktipp", {"login": "d", "password": "p", "host": "ftp://x"}, "the host must be an address"),
+        ("activecampaign", {}, "must be the Api-Token"),
+        ("activecampaign", {"password": "p", "host": ""}, "the host must be an address"),
+        ("activecampaign", {"password": "p\nq"}, "must be the Api-Token"),
     ],
 )
-def test_a_connection_that_cannot_be_used_says_what_to_do(target, values, words):
-    connection = a_connection("x", **{"host": "https://x.example.com", **values})
+def test_a_connection_that_cannot_be_used_says_what_to_do(vendor, values, words):
+    connection = a_connection(vendor, **{"host": "https://x.example.com", **values})
     with pytest.raises(WrongCredentials, match=words):
-        target.from_connection("acc", connection)
+        VENDORS[vendor].from_connection("acc", connection)
 
 
 async def campaign(request: web.Request) -> web.StreamResponse:

@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from handoff.delivery.comparison import gone
 from handoff.delivery.consents import Consents
 from handoff.delivery.gate import Gate
-from handoff.delivery.judging import judge_list
 from handoff.delivery.lane_run import LaneRun
 from handoff.ledger import batches, lanes, registrations, verdicts
 from handoff.ledger.batches import WaitingBatch
 from handoff.ledger.journal import Journal
 from handoff.planning.appointments import Appointment, glimpsed
+from handoff.planning.judging import judge_list
 from handoff.planning.planner import Planned, record_one
 from handoff.registration import Registration, Roster
 from handoff.rules.rule import Rule

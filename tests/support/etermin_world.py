@@ -21,6 +21,7 @@ from handoff.ledger import cursors
 from handoff.rules.rule import Rule
 from handoff.source import Source
 from hooks.accounts import open_source
+from hooks.etermin import ETerminHook
 from operators.etermin import RecordAppointmentsOperator
 from operators.next_poll import NextPollOperator
 from sandbox import Sandbox, Scenario
@@ -126,6 +127,12 @@ class ETermin:
             assert response.status in {200, 201}, await response.text()
             return await response.json()
 
+    async def fault(self, path: str, kind: str) -> None:
+        """Let the reads of a path go wrong from now on."""
+        body = {"system": "etermin", "fault": kind, "path": path, "changing_only": False}
+        async with self._http.post("/_sandbox/faults", json=body) as response:
+            assert response.status in {200, 201}, await response.text()
+
     async def book(self, uid: str = "a1", start: str = "+2d", **more: Any) -> None:
         """Book an appointment now."""
         about = EVA | {"calendar": "Beratung", "service": "Erstgespräch"} | more
@@ -138,7 +145,7 @@ class ETermin:
 
     async def planned(self) -> dict[str, Any]:
         """Return when the account is to be polled again."""
-        return await NextPollOperator(task_id="next", source="etermin", account=CONN, requests=2).aexecute({})
+        return await NextPollOperator(task_id="next", hook=ETerminHook, account=CONN, requests=2).aexecute({})
 
     async def source(self) -> Source:
         """Return the account as the rules' DAGs open it."""

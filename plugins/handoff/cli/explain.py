@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.cli.command import Command
@@ -15,6 +16,7 @@ from handoff.cli.table import as_json, moment, table
 from handoff.ledger import explanations, opt_ins, people, resets
 from handoff.ledger.explanations import Consideration
 from handoff.ledger.people import Person
+from handoff.ledger.unconfirmed import Awaited, awaited
 from handoff.reasons import end_in_words, in_words
 
 STATES = {
@@ -31,8 +33,9 @@ class Known(NamedTuple):
 
     person: Person | None
     considered: list[Consideration]
-    resets: list[explanations.Row]
-    opt_ins: list[explanations.Row]
+    resets: list[RowMapping]
+    opt_ins: list[RowMapping]
+    awaited: list[Awaited]
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,10 +49,11 @@ def _run(arguments: argparse.Namespace) -> int:
         async with engine.connect() as connection:
             person = await people.find(connection, arguments.contact)
             if person is None or person.contact_id is None:
-                return Known(person, [], [], [])
+                return Known(person, [], [], [], [])
             considered = await explanations.considerations(connection, person.contact_id)
             again = await resets.of_contact(connection, person.key)
-            return Known(person, considered, again, await opt_ins.of_contact(connection, person.key))
+            asked = await opt_ins.of_contact(connection, person.key)
+            return Known(person, considered, again, asked, await awaited(connection, person.contact_id))
 
     known = with_ledger(arguments, read)
     if arguments.json:
@@ -67,6 +71,7 @@ def _document(known: Known) -> dict[str, Any]:
         "contact": contact,
         "resets": list(map(dict, known.resets)),
         "opt_ins": list(map(dict, known.opt_ins)),
+        "awaited": [one._asdict() for one in known.awaited],
         "rules": list(map(_rule, known.considered)),
     }
 
@@ -90,12 +95,12 @@ def _rule(one: Consideration) -> dict[str, Any]:
     }
 
 
-def _verdict(verdict: explanations.Row) -> dict[str, Any]:
+def _verdict(verdict: RowMapping) -> dict[str, Any]:
     kept = {name: value for name, value in verdict.items() if name != "batch_id"}
     return kept | {"words": _verdict_words(verdict)}
 
 
-def _verdict_words(verdict: explanations.Row) -> str:
+def _verdict_words(verdict: RowMapping) -> str:
     return f"{'handed over' if verdict['included'] else 'left out'}: {in_words(verdict['reason'], verdict['facts'])}"
 
 
@@ -113,7 +118,7 @@ def _why_not(one: Consideration) -> str | None:
     return "not judged: the entry was not in the source's list when the others were judged"
 
 
-def _waits_for(effect: explanations.Row) -> str:
+def _waits_for(effect: RowMapping) -> str:
     if effect["state"] not in {"planned", "unknown"}:
         return ""
     if effect["lane_held"]:
@@ -136,11 +141,16 @@ def _text(known: Known) -> Iterator[str]:
         by = f" by {reset['by']}" if reset["by"] else ""
         yield f"Reset for {reset['rule']} at {moment(reset['at'])}{by}{why}; handovers before do not count any more."
     yield from map(_asked, known.opt_ins)
-    for one in known.considered:
-        yield from ("", *_paragraph(one))
+    for one in known.awaited:
+        yield (
+            f"{one.rule} waits until {one.title} ({one.source} {one.occasion}) is confirmed by the provider "
+            "(unbestätigt, confirmed_only)."
+        )
+    for considered in known.considered:
+        yield from ("", *_paragraph(considered))
 
 
-def _asked(opt_in: explanations.Row) -> str:
+def _asked(opt_in: RowMapping) -> str:
     """Return what became of a confirmation mail."""
     end = f"not confirmed; the link works until {moment(opt_in['expires_at'])}"
     if opt_in["confirmed_at"]:
@@ -173,7 +183,7 @@ def _paragraph(one: Consideration) -> Iterator[str]:
         yield from (f"  {line}" for line in table(head, map(_effect, one.effects)).splitlines())
 
 
-def _effect(effect: explanations.Row) -> tuple[object, ...]:
+def _effect(effect: RowMapping) -> tuple[object, ...]:
     proof = ", ".join(f"{name}={value}" for name, value in (effect["proof"] or {}).items())
     reason = "; ".join(filter(None, [in_words(effect["reason"]) if effect["reason"] else "", _waits_for(effect)]))
     return (

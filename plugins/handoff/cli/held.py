@@ -12,7 +12,7 @@ from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import SHORT_KEY, as_json, moment, table
 from handoff.ledger import holding
-from handoff.ledger.holding import Held, Row
+from handoff.ledger.holding import Held
 from handoff.reasons import in_words
 
 BATCHES = ("BATCH", "RULE", "OCCASION", "DUE", "LISTED", "DECIDE", "REASON")
@@ -40,7 +40,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def release_of(row: Row) -> list[str]:
+def release_of(row: dict[str, Any]) -> list[str]:
     """Return the commands one of which would let a held thing go on."""
     if "batch_id" in row:
         return [f"handoff resolve batch:{row['batch_id']} {choice}" for choice in ("--send-again", "--drop")]
@@ -72,14 +72,14 @@ def _text(found: Held, with_contacts: bool) -> Iterator[str]:
         yield f"Held lanes: {len(found.lanes)}\n{table(LANES, map(_lane, found.lanes))}"
 
 
-def _batch(row: Row) -> tuple[object, ...]:
+def _batch(row: dict[str, Any]) -> tuple[object, ...]:
     return (
         row["batch_id"], row["rule_id"], row["title"], moment(row["due_at"]), row["listed"], _release(row),
         in_words(row["reason"]),
     )  # fmt: skip
 
 
-def _effect(row: Row, with_contacts: bool) -> tuple[object, ...]:
+def _effect(row: dict[str, Any], with_contacts: bool) -> tuple[object, ...]:
     return (
         row["effect_id"], row["rule_id"], row["title"], moment(row["due_at"]),
         row["email"] if with_contacts else row["contact_key"][:SHORT_KEY],
@@ -87,14 +87,14 @@ def _effect(row: Row, with_contacts: bool) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _lane(row: Row) -> tuple[object, ...]:
+def _lane(row: dict[str, Any]) -> tuple[object, ...]:
     return (
         row["lane_id"], row["order_group"], row["name"][:SHORT_KEY], row["waiting"], _release(row),
         in_words(row["reason"]),
     )  # fmt: skip
 
 
-def _release(row: Row) -> str:
+def _release(row: dict[str, Any]) -> str:
     """Return the choices in short: ``handoff resolve 4711 --sent | --send-again | --drop``."""
     first, *others = release_of(row)
     return " | ".join([first, *(command.rsplit(" ", 1)[-1] for command in others)])

@@ -6,13 +6,14 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.cli.command import Command
 from handoff.cli.ledger import add_json, add_ledger, with_ledger
 from handoff.cli.table import SHORT_KEY, as_json, lateness, moment, table
 from handoff.ledger import waiting
-from handoff.ledger.waiting import Row, Waiting
+from handoff.ledger.waiting import Waiting
 from handoff.reasons import end_in_words, in_words
 
 MOST = 50
@@ -68,7 +69,7 @@ def _document(found: Waiting | None) -> dict[str, Any]:
     }
 
 
-def _without_total(row: Row) -> dict[str, Any]:
+def _without_total(row: RowMapping) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "in_all"}
 
 
@@ -86,16 +87,16 @@ def _text(found: Waiting) -> Iterator[str]:
         yield _titled("Their lanes", LANES, found.lanes, _lane, found.lane_count)
 
 
-def _standstill(row: Row) -> tuple[object, ...]:
+def _standstill(row: RowMapping) -> tuple[object, ...]:
     return row["scope"], moment(row["since"]), moment(row["until"]), row["kind"], row["reason"]
 
 
-def _titled(title: str, head: tuple[str, ...], rows: list[Row], cells: Any, in_all: int) -> str:
+def _titled(title: str, head: tuple[str, ...], rows: list[RowMapping], cells: Any, in_all: int) -> str:
     more = f"\nand {in_all - len(rows)} more (--most N names more)" if in_all > len(rows) else ""
     return f"{title}: {in_all}\n{table(head, map(cells, rows))}{more}"
 
 
-def _batch(row: Row) -> tuple[object, ...]:
+def _batch(row: RowMapping) -> tuple[object, ...]:
     looked = "now" if row["worked_on"] else moment(row["wake_at"])
     return (
         row["batch_id"], row["rule_id"], row["title"], moment(row["due_at"]), lateness(row["late_seconds"]),
@@ -103,21 +104,21 @@ def _batch(row: Row) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _effects(row: Row) -> tuple[object, ...]:
+def _effects(row: RowMapping) -> tuple[object, ...]:
     return (
         row["rule_id"], row["account"], row["step"], row["state"], row["effects"], row["lanes"],
         moment(row["due_at"]), lateness(row["late_seconds"]),
     )  # fmt: skip
 
 
-def _lane(row: Row) -> tuple[object, ...]:
+def _lane(row: RowMapping) -> tuple[object, ...]:
     return (
         row["lane_id"], row["order_group"], row["name"][:SHORT_KEY], row["planned"], row["sending"], row["unknown"],
         row["held_effects"], moment(row["due_at"]), lateness(row["late_seconds"]), _goes_on(row),
     )  # fmt: skip
 
 
-def _goes_on(row: Row) -> str:
+def _goes_on(row: RowMapping) -> str:
     if row["held"]:
         return f"held: {row['held']}"
     if row["rests"]:

@@ -14,10 +14,11 @@ from handoff.cli.table import as_json, moment, table
 from handoff.ledger import webhook_counts
 from handoff.ledger.webhook_counts import Pushed
 from handoff.rules.file import project_rules
+from handoff.rules.kinds import KINDS
 from handoff.texts.links import VARIABLE, public_url
 
 DAYS = 7
-PUSHING = frozenset({"insightly", "etermin"})
+PUSHING = frozenset(source for source, kind in KINDS.items() if kind.pushes)
 """Sources whose accounts can push."""
 ADDRESSES, HEAD = ("ACCOUNT", "ADDRESS"), ("ACCOUNT", "ACCEPTED", "REPEATED", "REFUSED", "WAITING", "LAST")
 PROOF = (

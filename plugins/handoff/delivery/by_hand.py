@@ -11,7 +11,6 @@ from handoff.contact import Contact
 from handoff.ledger import batches, occasions, registrations, rule_versions
 from handoff.ledger.bells import ring
 from handoff.occasion import BY_HAND, Occasion
-from handoff.planning.planner import lock
 from handoff.registration import Registration, Roster
 from handoff.rules.rule import Rule
 from handoff.source import Listing
@@ -42,7 +41,7 @@ async def hand_over(
         for number, one in enumerate(people)
     )
     async with engine.begin() as connection:
-        await lock(connection, occasion)
+        await occasions.lock(connection, [occasion])
         if await occasions.latest(connection, occasion) is not None:
             return False
         await occasions.hear(connection, occasion)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.answer import SOURCE as ANSWERS
@@ -20,28 +18,20 @@ from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.delivery.limiter import Limiter
 from handoff.delivery.once import Once, Opened
 from handoff.errors import TargetError
-from handoff.ledger import opt_ins, registrations, rule_versions, survey_distance
+from handoff.ledger import batches, opt_ins, registrations, rule_versions, survey_distance
 from handoff.ledger.answers import answers_of
-from handoff.ledger.batches import NEWER_ROUND
 from handoff.ledger.connect import single_statements
 from handoff.ledger.lanes import OpenEffect
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.quotas import Quota
 from handoff.occasion import Occasion
-from handoff.planning.planner import due_moment
 from handoff.rules.rule import Rule
 from handoff.rules.steps import Step
-from handoff.target import Call, Target
+from handoff.target import Call, Target, effect_key
 from handoff.texts.templates import RuleFacts, render_text, variables_of
 
 OpenTarget = Callable[[str, str, "LimiterOf"], Coroutine[Any, Any, Target]]
 """Opens a target: ``(connection id, step name, limiter_of)``; the connection tells the rate."""
-
-BATCH = text(f"""
-    SELECT batch.rule_id, batch.rule_version, batch.round, {NEWER_ROUND} AS newer_round, occasion.*
-    FROM handoff.batches AS batch
-    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id WHERE batch.id = :id
-""")  # noqa: S608 - nothing but a constant
 
 
 class LimiterOf(Protocol):
@@ -127,7 +117,7 @@ class Desk:
     async def _look(self, batch_id: int) -> _News:
         asked_at = time.monotonic()
         async with single_statements(self._engine) as connection:
-            row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
+            row = await batches.as_it_is(connection, batch_id)
         return _News(asked_at, row["cancelled"], row["version"], row["newer_round"])
 
     async def _read(self, batch_id: int) -> _Read:
@@ -135,10 +125,10 @@ class Desk:
 
     async def _load(self, batch_id: int) -> _Read:
         async with self._engine.connect() as connection:
-            row = (await connection.execute(BATCH, {"id": batch_id})).mappings().one()
+            row = await batches.as_it_is(connection, batch_id)
             rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
         occasion = occasion_from_row(row)
-        due_at = None if occasion.source == BY_HAND else due_moment(rule, occasion)
+        due_at = None if occasion.source == BY_HAND else rule.due(occasion)
         return _Read(Planned(rule, occasion, due_at, row["round"]), row["rule_version"], row["version"])
 
     async def prepare(self, batch_id: int) -> None:
@@ -214,13 +204,3 @@ def _rendered(given: str | dict[str, str], variables: dict[str, Any]) -> str | d
     if isinstance(given, str):
         return render_text(given, variables)
     return {name: render_text(template, variables) for name, template in given.items()}
-
-
-def effect_key(rule_id: str, occasion: Occasion, contact_key: str, step_no: int, number: int = 0) -> str:
-    """Return the effect's stable name, the same for every attempt, for ever.
-
-    :param number: of the round, see :class:`handoff.ledger.schema.Batch`; no part of the first round's names.
-    """
-    parts = [rule_id, occasion.source, occasion.account, occasion.key, contact_key, str(step_no)]
-    parts += [str(number)] if number else []
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.delivery.judging import judge_list
 from handoff.ledger import comparisons, registrations, rule_versions, verdicts
 from handoff.ledger.bells import ring
 from handoff.ledger.comparisons import JudgedBatch
 from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
+from handoff.planning.judging import judge_list
 from handoff.registration import Roster
 from handoff.rules.rule import Rule
 

@@ -9,19 +9,16 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.delivery.judging import judge_list
 from handoff.ledger import batches, registrations, verdicts
 from handoff.ledger.batches import WaitingBatch
-from handoff.ledger.connect import single_statements
+from handoff.ledger.connect import let_go_soon, single_statements
 from handoff.ledger.verdicts import Judged
+from handoff.planning.judging import judge_list
 from handoff.rules.rule import Rule
 
 FIRST_WRITTEN, WRITTEN_AT_ONCE = 100, 1000
-LET_GO = text("SET LOCAL idle_in_transaction_session_timeout = '3s'")
-"""Should this process be stopped while it holds a part back, others may go on with batch and lanes so soon."""
 
 
 class JudgingRun:
@@ -63,7 +60,7 @@ class JudgingRun:
         """
         if not self._turn.locked():
             connection = await self._begin(read_at, {})
-            await connection.execute(LET_GO)
+            await let_go_soon(connection)
 
     async def judge(self, read_at: datetime, facts: Mapping[str, str]) -> bool:
         """Judge and write everything; ``False`` when the batch was moved or cancelled meanwhile.

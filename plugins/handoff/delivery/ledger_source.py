@@ -7,19 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from handoff.ledger.occasions import occasion_from_row
+from handoff.ledger import occasions
 from handoff.occasion import Occasion
 from handoff.registration import Registration, Roster
 from handoff.source import Listing
-
-LISTED = text("""
-    SELECT * FROM handoff.occasions
-    WHERE source = :source AND account = :account AND CAST(anchors ->> :anchor AS timestamptz) >= :since
-    ORDER BY id
-""")
 
 
 class LedgerSource:
@@ -42,10 +36,8 @@ class LedgerSource:
     async def occasions(self, since: datetime) -> Listing:
         """Return what happened since then (aware); what does not count any more as cancelled."""
         async with self._engine.connect() as connection:
-            given = {"source": self.source, "account": self.account, "anchor": self.anchor, "since": since}
-            rows = (await connection.execute(LISTED, given)).mappings().all()
-        standing = await self._standing([row["key"] for row in rows])
-        known = map(occasion_from_row, rows)
+            known = await occasions.since(connection, self.source, self.account, self.anchor, since)
+        standing = await self._standing([one.key for one in known])
         return Listing(tuple(replace(one, cancelled=one.cancelled or one.key not in standing) for one in known))
 
     async def occasion(self, known: Occasion) -> Occasion | None:

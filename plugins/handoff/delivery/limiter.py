@@ -11,12 +11,10 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.delivery import standing
@@ -24,10 +22,8 @@ from handoff.delivery.purpose import WRITING, Purposes, purposes_now
 from handoff.errors import QuotaUsedUp
 from handoff.ledger import quotas
 from handoff.ledger.connect import single_statements
-from handoff.ledger.quotas import Purpose, Quota
+from handoff.ledger.quotas import SPACING, Purpose, Quota
 
-SPACING = 1.03
-"""Calls are this much further apart than the limit needs: room for a network that is not even."""
 AT_ONCE_SECONDS = 0.25
 """Slots for this long are reserved in one go, to ask the ledger a few times a second at most."""
 MOST_AT_ONCE = 50
@@ -41,34 +37,6 @@ effects begin one after the other: 256 lanes that all have their slot already wo
 takes over when this worker dies, and would leave every effect of several calls half done."""
 CLOCK_SECONDS = 1.0
 """How far this machine's clock may be ahead of the ledger's when a new day begins."""
-
-RESERVE = text("""
-    -- A slot that a crash of the database forgets does no harm: nobody waits for the disk, above all not
-    -- those who wait for this row.
-    WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-    INSERT INTO handoff.buckets AS bucket (account, next_at, rate, per_day)
-    SELECT :account, clock_timestamp() + make_interval(secs => :span), :rate, :per_day FROM quick
-    ON CONFLICT (account) DO UPDATE
-        SET next_at = GREATEST(bucket.next_at, clock_timestamp()) + make_interval(secs => :span),
-            rate = EXCLUDED.rate, per_day = EXCLUDED.per_day
-    RETURNING EXTRACT(EPOCH FROM next_at - clock_timestamp()) - :span
-""")
-RESERVE_OF_THE_DAY = text("""
-    WITH quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), counted AS (
-        INSERT INTO handoff.day_uses AS day_use (account, day, purpose, used)
-        SELECT :account, CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date), :purpose, :count
-        FROM quick WHERE :count <= :most
-        ON CONFLICT (account, day, purpose) DO UPDATE SET used = day_use.used + EXCLUDED.used
-            WHERE day_use.used + EXCLUDED.used <= :most
-        RETURNING used
-    )
-    INSERT INTO handoff.buckets AS bucket (account, next_at, rate, per_day)
-    SELECT :account, clock_timestamp() + make_interval(secs => :span), :rate, :per_day FROM counted
-    ON CONFLICT (account) DO UPDATE
-        SET next_at = GREATEST(bucket.next_at, clock_timestamp()) + make_interval(secs => :span),
-            rate = EXCLUDED.rate, per_day = EXCLUDED.per_day
-    RETURNING EXTRACT(EPOCH FROM next_at - clock_timestamp()) - :span
-""")
 
 
 class Limiter:
@@ -171,8 +139,7 @@ class Limiter:
             return False
         await asyncio.sleep(0)
         for count in dict.fromkeys((self._most_at_once(), 1)):
-            counting = {"purpose": purpose, "count": count, "most": quota.most(purpose)}
-            slots = await self._reserve(0 if self._slots else count, counting)
+            slots = await self._reserve(0 if self._slots else count, (purpose, count))
             if slots is not None:
                 self._slots += slots
                 self._counted[purpose] += count
@@ -199,19 +166,14 @@ class Limiter:
     def _cold(self) -> bool:
         return time.monotonic() - self._last > COLD_AFTER_SECONDS and self._interval > SLOW_INTERVAL_SECONDS
 
-    async def _reserve(self, count: int, counting: Mapping[str, object] | None = None) -> list[float] | None:
+    async def _reserve(self, count: int, counting: tuple[Purpose, int] | None = None) -> list[float] | None:
         """Reserve so many slots in one round trip; ``None`` when the day has not enough requests left."""
         span = count * self._interval + (COLD_SECONDS if count and self._cold() else 0.0)
-        parameters = {
-            "account": self._account, "span": span, "rate": self._rate,
-            "per_day": self._quota.per_day if self._quota else None, **(counting or {}),
-        }  # fmt: skip
         async with single_statements(self._engine) as connection:
-            statement = RESERVE_OF_THE_DAY if counting else RESERVE
-            ahead = (await connection.execute(statement, parameters)).scalar_one_or_none()
+            ahead = await quotas.reserve(connection, self._account, span, self._rate, self._quota, counting)
         if ahead is None:
             return None
-        first = time.monotonic() + float(ahead)
+        first = time.monotonic() + ahead
         return [first + number * self._interval for number in range(count if self._interval else 0)]
 
     def _refusal(self, quota: Quota) -> QuotaUsedUp:

@@ -33,7 +33,14 @@ PRESENCE_PATIENCE = timedelta(hours=24)
 LOOK_AGAIN_SECONDS, LONGEST_LOOK_AGAIN_SECONDS = 15.0, 600.0
 
 Prepare = Callable[[], Awaitable[None]]
+RulesOf = Callable[[str, str], Sequence[Rule]]
+"""Returns the rules of a source account as they are now: ``(source, connection id)``."""
 log = logging.getLogger(__name__)
+
+
+def no_rules(source: str, account: str) -> Sequence[Rule]:
+    """Know no rules as they are now: what they wait for stays with those that the ledger has."""
+    return ()
 
 
 async def first_look(engine: AsyncEngine, batch: WaitingBatch, source: Source) -> int:
@@ -70,6 +77,7 @@ async def attend(
     prepare: Prepare | None = None,
     frozen: Callable[[], bool] = lambda: False,
     turn: asyncio.Lock | None = None,
+    rules_of: RulesOf = no_rules,
 ) -> str:
     """Wait for the batch's moment, look at the source once more, and judge the audience for that moment.
 
@@ -77,6 +85,7 @@ async def attend(
     :param prepare: what can be done a little before the moment, so that it need not be done after it.
     :param frozen: tells at the moment whether the batch is to wait as it is; it is judged when that is over.
     :param turn: see :class:`handoff.delivery.judging_run.JudgingRun`; shared by the batches of a rule.
+    :param rules_of: by them a date that this look finds moved is planned.
     :returns: what became of the batch: ``judged``, ``moved``, ``cancelled``, ``postponed``, ``frozen``,
         ``held`` or ``skipped``; ``moved`` also when it was planned anew, or cancelled while it was read.
     :raises HandoffError: when the source cannot be read; the batch stays waiting.
@@ -99,7 +108,7 @@ async def attend(
         if judging.begun and not frozen() and await _no_news(batch, rule, source, since):
             return "judged" if await judging.finish() else "moved"
         await judging.take_back()
-        return await _decide(engine, batch, rule, source, since, judging, frozen)
+        return await _decide(engine, batch, rule, source, since, judging, frozen, rules_of)
 
 
 async def _until(moment: datetime, *works: Awaitable[object]) -> list[object]:
@@ -140,6 +149,7 @@ async def _decide(
     since: datetime | None,
     judging: JudgingRun,
     frozen: Callable[[], bool],
+    rules_of: RulesOf,
 ) -> str:
     """Look at the source for the last time, follow what changed, and judge."""
     known = batch.occasion.occasion
@@ -148,7 +158,7 @@ async def _decide(
     if late := await _late(engine, batch, rule):
         return await _end(engine, batch, late.state, LATE if late.state == "held" else late.reason)
     now, roster = await _look(source, known, since)
-    if changed := await _follow(engine, batch, now):
+    if changed := await _follow(engine, batch, now, rules_of):
         return changed
     if now is not None and now.source == rule.source and not rule.selects(now):
         return await _end(engine, batch, "cancelled", NOT_SELECTED)
@@ -198,7 +208,7 @@ async def sleep_until(moment: datetime) -> None:
         await asyncio.sleep(left)
 
 
-async def _follow(engine: AsyncEngine, batch: WaitingBatch, now: Occasion | None) -> str | None:
+async def _follow(engine: AsyncEngine, batch: WaitingBatch, now: Occasion | None, rules_of: RulesOf) -> str | None:
     """Record what the last look found changed; the planner moves or cancels the batch.
 
     One that was judged in part goes on when it waits as before.
@@ -208,7 +218,7 @@ async def _follow(engine: AsyncEngine, batch: WaitingBatch, now: Occasion | None
         return None
     gone = now if now is not None else _gone(known)
     async with engine.begin() as connection:
-        await record_one(connection, gone, [], Planned())
+        await record_one(connection, gone, rules_of(known.source, known.account), Planned())
         if gone.cancelled:
             return "cancelled"
         goes_on = await batches.still_due(connection, batch) and await batches.begun(connection, batch.id)

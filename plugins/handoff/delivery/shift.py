@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from handoff.delivery.desk import Desk
 from handoff.delivery.gate import Gate
 from handoff.delivery.lease import kept
-from handoff.delivery.moment import attend, look_again_seconds, put_off
+from handoff.delivery.moment import RulesOf, attend, look_again_seconds, no_rules, put_off
 from handoff.delivery.sources import Sources
 from handoff.delivery.worker import Worker
 from handoff.errors import HandoffError
@@ -26,7 +26,7 @@ class Shift:
     """Attends to each batch at its moment, while one worker lets the effects go out that get ready.
 
     :param owner: the run's name in leases; the batches were claimed with it.
-    :param gate: the worker's gate.
+    :param gate: the worker's gate. :param rules_of: see :func:`handoff.delivery.moment.attend`.
     """
 
     engine: AsyncEngine
@@ -35,6 +35,7 @@ class Shift:
     gate: Gate
     sources: Sources
     worker: Worker
+    rules_of: RulesOf = no_rules
 
     async def run(self, claimed: Sequence[WaitingBatch]) -> None:
         """Work until every batch has had its moment and no lane is ready; the batches' lease is kept meanwhile.
@@ -69,6 +70,7 @@ class Shift:
                 prepare=lambda: self.desk.prepare(batch.id),
                 frozen=lambda: self.gate.frozen(batch.rule_id) is not None,
                 turn=turn,
+                rules_of=self.rules_of,
             )
         except HandoffError as error:
             log.warning("batch %s waits: %s", batch.id, error)

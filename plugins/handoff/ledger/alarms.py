@@ -103,7 +103,7 @@ STANDING = text("""
 QUIET = text("""
     UPDATE handoff.notices SET closed_at = clock_timestamp() WHERE id IN (
         SELECT id FROM handoff.notices
-        WHERE closed_at IS NULL AND told_at IS NOT NULL AND cause LIKE 'missed/rule:%'
+        WHERE closed_at IS NULL AND told_at IS NOT NULL AND kind IN ('missed', 'history')
           AND last_at < clock_timestamp() - interval '1 day'
         ORDER BY id FOR UPDATE)
 """)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import Row, RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.ledger.occasions import KnownOccasion, occasion_from_row
+from handoff.occasion import BY_HAND, Occasion
 
 LEASE_SECONDS = 15
 """So long after its run has died a batch is free for another, before its moment as well as after it."""
@@ -43,8 +44,10 @@ class WaitingBatch:
 
 NEWER_ROUND = """EXISTS (
         SELECT FROM handoff.batches AS newer WHERE newer.rule_id = batch.rule_id
-          AND newer.occasion_id = batch.occasion_id AND newer.round > batch.round)"""
-"""Tells in SQL whether the occasion of a ``batch`` was moved after that was judged, and the rule waited anew."""
+          AND newer.occasion_id = batch.occasion_id AND newer.round > batch.round
+          AND (newer.state <> 'cancelled' OR newer.reason <> 'occasion_moved'))"""
+"""Tells in SQL whether the occasion of a ``batch`` was moved after that was judged, and the rule waited anew; not where
+that came to nothing, because it was moved on to a time for which the rule does not."""
 PLAN = text("""
     INSERT INTO handoff.batches (rule_id, rule_version, occasion_id, round, due_at, wake_at, state, reason)
     VALUES (:rule_id, :rule_version, :occasion_id, :round, :due_at, :due_at, :state, :reason)
@@ -58,11 +61,16 @@ PLAN_ALL = text("""
     ORDER BY occasion_id ON CONFLICT (rule_id, occasion_id, round) DO NOTHING
 """)
 PLANNED = text("""
-    SELECT id, rule_id, rule_version, round, due_at, state,
+    SELECT id, rule_id, rule_version, round, due_at, state, reason,
         state <> 'cancelled' OR reason IN ('occasion_cancelled', 'occasion_moved', 'moved_back') AS follows
     FROM handoff.batches WHERE occasion_id = :occasion_id ORDER BY id FOR UPDATE
 """)
 BEGUN = text("SELECT EXISTS (SELECT FROM handoff.verdicts WHERE batch_id = :id)")
+AS_IT_IS = text(f"""
+    SELECT batch.rule_id, batch.rule_version, batch.round, {NEWER_ROUND} AS newer_round, occasion.*
+    FROM handoff.batches AS batch
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id WHERE batch.id = :id
+""")  # noqa: S608 - nothing but a constant
 MOVE = text("""
     UPDATE handoff.batches SET due_at = :due_at, wake_at = :due_at, starts_at = NULL, state = 'waiting', reason = '',
         -- What a person allowed was the old moment.
@@ -77,7 +85,7 @@ CLOSE = text("""
 CANCEL = text("""
     UPDATE handoff.batches SET state = 'cancelled', reason = :reason, lease_owner = NULL, leased_until = NULL,
         judged_at = clock_timestamp()
-    WHERE id = :id AND state IN ('waiting', 'held')
+    WHERE id = :id AND state IN ('waiting', 'held', 'cancelled')
 """)
 POSTPONE = text("""
     UPDATE handoff.batches SET wake_at = clock_timestamp() + make_interval(secs => :seconds), reason = :reason,
@@ -102,6 +110,27 @@ CLAIM = text("""
         claimed.late_allowed, claimed.starts_at, claimed.lease_owner, occasion.*
     FROM claimed JOIN handoff.occasions AS occasion ON occasion.id = claimed.occasion_id
     ORDER BY claimed.due_at, claimed.id
+""")
+OPEN_TO_CHANGE = text("""
+    SELECT occasion.* FROM handoff.batches AS batch
+    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
+    WHERE batch.rule_id = :rule_id AND occasion.source <> :by_hand AND NOT occasion.cancelled
+      AND (batch.state IN ('waiting', 'missed') OR batch.reason = :reason)
+    ORDER BY batch.due_at, batch.id
+""")
+NEWEST = text("""
+    SELECT id, state, reason, rule_version, due_at,
+        -- A run that died has left no lease, but effects of the version that it judged by.
+        COALESCE(leased_until > clock_timestamp(), false)
+            OR EXISTS (SELECT FROM handoff.verdicts WHERE batch_id = batches.id) AS in_hand
+    FROM handoff.batches WHERE rule_id = :rule_id AND occasion_id = :occasion_id
+    ORDER BY round DESC LIMIT 1 FOR UPDATE
+""")
+# Another version may need another time: an early start is foreseen again.
+PIN = text("""
+    UPDATE handoff.batches SET rule_version = :version, starts_at = NULL,
+        wake_at = CASE WHEN starts_at IS NULL THEN wake_at ELSE due_at END
+    WHERE id = :id AND rule_version <> :version
 """)
 START_EARLY = text("""
     UPDATE handoff.batches SET starts_at = CAST(:starts_at AS timestamptz), wake_at = CAST(:starts_at AS timestamptz)
@@ -169,6 +198,14 @@ async def planned(connection: AsyncConnection, occasion_id: int) -> list[list[Ro
     return [sorted(one, key=lambda row: (row["state"] in {"waiting", "held"}, row["round"])) for one in rounds.values()]
 
 
+async def as_it_is(connection: AsyncConnection, batch_id: int) -> RowMapping:
+    """Return a batch with its occasion.
+
+    :returns: ``rule_id``, ``rule_version``, ``round``, ``newer_round``, and the columns of the occasion.
+    """
+    return (await connection.execute(AS_IT_IS, {"id": batch_id})).mappings().one()
+
+
 async def begun(connection: AsyncConnection, batch_id: int) -> bool:
     """Tell whether people of a batch were judged, perhaps not all; ask when it is locked, it may be judged just now."""
     return bool((await connection.execute(BEGUN, {"id": batch_id})).scalar_one())
@@ -185,7 +222,10 @@ async def close(connection: AsyncConnection, batch_id: int, state: str, reason: 
 
 
 async def cancel(connection: AsyncConnection, batch_id: int, reason: str) -> None:
-    """End a batch, waiting or held, because its occasion was cancelled or moved; another move may revive it."""
+    """End a batch, waiting or held, because its occasion was cancelled or moved; another move may revive it.
+
+    One that has ended so already does for this reason now.
+    """
     await connection.execute(CANCEL, {"id": batch_id, "reason": reason})
 
 
@@ -196,6 +236,29 @@ async def still_due(connection: AsyncConnection, batch: WaitingBatch) -> bool:
     """
     parameters = {"id": batch.id, "due_at": batch.due_at, "version": batch.rule_version}
     return bool((await connection.execute(STILL_DUE, parameters)).scalar_one())
+
+
+async def open_to_change(connection: AsyncConnection, rule_id: str, reason: str) -> list[Occasion]:
+    """Return the occasions for which a rule waits, or missed the moment, or which were closed for this reason.
+
+    What was given by hand is not among them.
+    """
+    given = {"rule_id": rule_id, "by_hand": BY_HAND, "reason": reason}
+    return [occasion_from_row(row) for row in (await connection.execute(OPEN_TO_CHANGE, given)).mappings()]
+
+
+async def newest(connection: AsyncConnection, rule_id: str, occasion_id: int) -> Row[tuple[object, ...]] | None:
+    """Return and lock a rule's last batch for an occasion.
+
+    :returns: ``id``, ``state``, ``reason``, ``rule_version``, ``due_at``, and ``in_hand``: whether it is being judged,
+        or a part of it was.
+    """
+    return (await connection.execute(NEWEST, {"rule_id": rule_id, "occasion_id": occasion_id})).first()
+
+
+async def pin(connection: AsyncConnection, batch_id: int, version: int) -> None:
+    """Let a batch be judged by another version of its rule."""
+    await connection.execute(PIN, {"id": batch_id, "version": version})
 
 
 async def warm_up(connection: AsyncConnection) -> None:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -18,6 +18,7 @@ DRIVER = "postgresql+psycopg"
 CONNECT_SECONDS = 5
 # Statements carry addresses and names; the driver's errors must not.
 SETTINGS: dict[str, Any] = {"connect_args": {"connect_timeout": CONNECT_SECONDS}, "hide_parameters": True}
+LET_GO = text("SET LOCAL idle_in_transaction_session_timeout = '3s'")
 
 
 def ledger_url(url: str) -> str:
@@ -68,3 +69,11 @@ async def single_statements(engine: AsyncEngine) -> AsyncIterator[AsyncConnectio
     """Give a connection on which each statement is a transaction: one round trip instead of three."""
     async with engine.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+async def let_go_soon(connection: AsyncConnection) -> None:
+    """End the transaction by itself should this process be stopped while nothing is done in it.
+
+    What it has locked, others may go on with so soon.
+    """
+    await connection.execute(LET_GO)

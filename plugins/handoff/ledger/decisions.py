@@ -22,7 +22,6 @@ from handoff.ledger.batches import begun
 from handoff.ledger.bells import ring
 from handoff.ledger.occasions import occasion_from_row
 from handoff.occasion import BY_HAND
-from handoff.planning.planner import due_moment
 
 DROPPED = "dropped_by_person"
 
@@ -190,7 +189,7 @@ async def _decide_effect(connection: AsyncConnection, subject: Subject, decision
     rest = {
         "handoff_id": row.handoff_id, "step_no": row.step_no, "because": f"step {row.step_no + 1} was held",
     }  # fmt: skip
-    if _drops(decision):
+    if decision is Decision.DROP:
         followed = await connection.execute(END_REST, rest | {"ended": f"step {row.step_no + 1} was dropped"})
     else:
         late_allowed = decision is Decision.SEND_AGAIN
@@ -211,11 +210,7 @@ async def _allowed(connection: AsyncConnection, handoff_id: int) -> str:
     if occasion.source == BY_HAND:
         return "{}"
     rule = await rule_versions.load(connection, found["rule_id"], found["rule_version"])
-    return json.dumps({"allowed_for": due_moment(rule, occasion).isoformat()})
-
-
-def _drops(decision: Decision) -> bool:
-    return decision is Decision.DROP
+    return json.dumps({"allowed_for": rule.due(occasion).isoformat()})
 
 
 def _decided_before(row: Row[Any], decision: Decision) -> bool:
@@ -228,7 +223,7 @@ def _decided_before(row: Row[Any], decision: Decision) -> bool:
 
 def _refuse_effect(row: Row[Any], subject: Subject, decision: Decision) -> None:
     """:raises NotDecidable: when this cannot be decided, or not now."""
-    if row.state == "refused" and _drops(decision):
+    if row.state == "refused" and decision is Decision.DROP:
         return
     if row.state != "held":
         then = "handoff replay puts it back" if row.state == "refused" else "there is nothing to decide"
@@ -268,7 +263,7 @@ async def _decide_batch(connection: AsyncConnection, subject: Subject, decision:
     if before if decision is Decision.SEND_AGAIN else (row.state, row.reason) == ("cancelled", DROPPED):
         return Decided(subject, False, row.state)
     await _refuse_batch(connection, row, subject, decision)
-    if _drops(decision):
+    if decision is Decision.DROP:
         await connection.execute(BATCH_DROP, {"id": subject.id, "dropped": DROPPED})
         return Decided(subject, True, "cancelled")
     await connection.execute(BATCH_AGAIN, {"id": subject.id})
@@ -279,7 +274,7 @@ async def _refuse_batch(connection: AsyncConnection, row: Row[Any], subject: Sub
     """:raises NotDecidable: when this cannot be decided, or not now."""
     if row.state == "held":
         return
-    if row.state != "waiting" or not _drops(decision):
+    if row.state != "waiting" or decision is not Decision.DROP:
         raise NotDecidable(f"{subject} is {row.state}, not held; there is nothing to decide")
     if row.leased_seconds > 0:
         raise NotDecidable(f"{subject}: a run works on it; try again in {row.leased_seconds:.0f} s")

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Row = RowMapping
-
 
 @dataclass(frozen=True, slots=True)
 class Consideration:
@@ -22,10 +20,10 @@ class Consideration:
     :param effects: in the order of the steps, as ``EFFECTS`` names them.
     """
 
-    batch: Row
-    entries: list[Row]
-    verdicts: list[Row]
-    effects: list[Row]
+    batch: RowMapping
+    entries: list[RowMapping]
+    verdicts: list[RowMapping]
+    effects: list[RowMapping]
 
 
 BATCHES = text("""
@@ -77,8 +75,8 @@ async def considerations(connection: AsyncConnection, contact_id: int) -> list[C
     ]
 
 
-def _by(column: str, rows: Iterable[RowMapping]) -> defaultdict[int, list[Row]]:
-    found: defaultdict[int, list[Row]] = defaultdict(list)
+def _by(column: str, rows: Iterable[RowMapping]) -> defaultdict[int, list[RowMapping]]:
+    found: defaultdict[int, list[RowMapping]] = defaultdict(list)
     for row in rows:
         found[row[column]].append(row)
     return found

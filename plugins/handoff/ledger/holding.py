@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-Row = RowMapping
+from handoff.occasion import Occasion
+from handoff.target import effect_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,9 @@ class Held:
     :param lanes: ``decide_first`` is the held effect because of which the lane rests, ``None`` when none is left.
     """
 
-    batches: list[Row]
-    effects: list[Row]
-    lanes: list[Row]
+    batches: list[dict[str, Any]]
+    effects: list[dict[str, Any]]
+    lanes: list[dict[str, Any]]
 
     def __bool__(self) -> bool:
         """Whether anything is held."""
@@ -42,8 +44,7 @@ EFFECTS = text("""
         (SELECT earlier.id FROM handoff.effects AS earlier
             WHERE earlier.handoff_id = effect.handoff_id AND earlier.step_no < effect.step_no
               AND earlier.state = 'held' ORDER BY earlier.step_no LIMIT 1) AS decide_first,
-        left(encode(sha256(convert_to(concat_ws(E'\\n', batch.rule_id, occasion.source, occasion.account,
-            occasion.key, contact.key, effect.step_no, NULLIF(batch.round, 0)), 'UTF8')), 'hex'), 32) AS effect_key
+        occasion.source, occasion.account AS source_account, batch.round
     FROM handoff.effects AS effect
     JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
     JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
@@ -73,6 +74,14 @@ async def held(connection: AsyncConnection, rule_id: str | None) -> Held:
     """Return what waits for a person, of one rule or of all."""
     parameters = {"rule_id": rule_id}
     batches, effects, lanes = [
-        list((await connection.execute(query, parameters)).mappings().all()) for query in (BATCHES, EFFECTS, LANES)
+        [dict(row) for row in (await connection.execute(query, parameters)).mappings()]
+        for query in (BATCHES, EFFECTS, LANES)
     ]
-    return Held(batches, effects, lanes)
+    return Held(batches, list(map(_named, effects)), lanes)
+
+
+def _named(effect: dict[str, Any]) -> dict[str, Any]:
+    """Return an effect with its name, and without what only that is made of."""
+    occasion = Occasion(effect.pop("source"), effect.pop("source_account"), effect["occasion_key"], "", {})
+    key = effect_key(effect["rule_id"], occasion, effect["contact_key"], effect["step_no"] - 1, effect.pop("round"))
+    return effect | {"effect_key": key}

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 Kind = Literal[
     "held", "refused", "circuit", "credentials", "certificate", "comparison", "late", "missed", "quota", "webhook",
-    "calendar",
+    "calendar", "history",
 ]  # fmt: skip
 """What a notice is about; each has its words in :mod:`notifications.wording`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -182,9 +182,18 @@ BEGIN = text("""
     RETURNING id, version, key
 """)
 LATEST = text("SELECT * FROM handoff.occasions WHERE source = :source AND account = :account AND key = :key")
+LOCK = text("""
+    SELECT pg_advisory_xact_lock(hashtext(name))
+    FROM (SELECT name FROM unnest(CAST(:names AS text[])) AS given (name) ORDER BY name) AS in_order
+""")
 BY_KEYS = text("""
     SELECT * FROM handoff.occasions
     WHERE source = :source AND account = :account AND key = ANY(CAST(:keys AS text[]))
+""")
+SINCE = text("""
+    SELECT * FROM handoff.occasions
+    WHERE source = :source AND account = :account AND CAST(anchors ->> :anchor AS timestamptz) >= :since
+    ORDER BY id
 """)
 # Nobody said when it was cancelled: it was only not there.
 GONE = text("""
@@ -207,6 +216,12 @@ def _name(occasion: Occasion) -> dict[str, str]:
     return {"source": occasion.source, "account": occasion.account, "key": occasion.key}
 
 
+async def lock(connection: AsyncConnection, events: Iterable[Occasion]) -> None:
+    """Let nobody else plan for these occasions until the transaction ends; before all other locks of it."""
+    names = {f"{one.source}/{one.account}/{one.key}" for one in events}
+    await connection.execute(LOCK, {"names": sorted(names)})
+
+
 async def latest(connection: AsyncConnection, occasion: Occasion) -> KnownOccasion | None:
     """Return what the ledger knows of an occasion now, ``None`` when it was never reported."""
     row = (await connection.execute(LATEST, _name(occasion))).mappings().first()
@@ -223,3 +238,11 @@ async def open_occasions(connection: AsyncConnection, source: str, account: str)
     """Return the account's occasions of which an anchor is still to come, each with the rules that have a batch."""
     rows = (await connection.execute(OPEN_OCCASIONS, {"source": source, "account": account})).mappings().all()
     return [(occasion_from_row(row), set(row["rules"])) for row in rows]
+
+
+async def since(
+    connection: AsyncConnection, source: str, account: str, anchor: str, moment: datetime
+) -> list[Occasion]:
+    """Return the account's occasions with this anchor at a moment (aware) or later, in the order they were heard of."""
+    given = {"source": source, "account": account, "anchor": anchor, "since": moment}
+    return [occasion_from_row(row) for row in (await connection.execute(SINCE, given)).mappings()]

@@ -91,6 +91,46 @@ LIST = text("""
     JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
     WHERE opt_in.contact_key = :contact_key ORDER BY opt_in.mail_sent_at DESC, opt_in.effect_id DESC
 """)
+# The contact first, as whoever erases does: after that there is nothing left to confirm. Of two mails that one person
+# confirms at the same moment the second sees what the first said.
+LOCK_CONTACT = text("SELECT FROM handoff.contacts WHERE id = :contact_id AND NOT erased FOR NO KEY UPDATE")
+CONFIRM = text("""
+    UPDATE handoff.opt_ins AS opt_in SET confirmed_at = clock_timestamp(), ip = :ip, user_agent = :user_agent,
+        message_id = COALESCE(effect.proof ->> 'message_id', '')
+    FROM handoff.effects AS effect
+    JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+    JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
+    WHERE opt_in.effect_id = :effect_id AND effect.id = opt_in.effect_id
+      AND opt_in.confirmed_at IS NULL AND opt_in.expires_at > clock_timestamp()
+    RETURNING opt_in.*, batch.rule_id
+""")
+# A no that was said since ends this confirmation for ever: who agrees again confirms another mail.
+STANDING = text("""
+    WITH confirmed AS (
+        SELECT key, facts ->> 'channel' AS channel, facts ->> 'agreed_to' AS purpose,
+            CAST(anchors ->> 'confirmed' AS timestamptz) AS at
+        FROM handoff.occasions
+        WHERE source = :source AND account = :account AND key = ANY(CAST(:keys AS text[]))
+    )
+    SELECT confirmed.key FROM handoff.effects AS effect
+    JOIN confirmed ON confirmed.key = CAST(effect.id AS text)
+    JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+    JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
+    WHERE effect.id = ANY(CAST(:ids AS bigint[]))
+      AND NOT EXISTS (SELECT FROM handoff.consents AS said
+        WHERE said.contact_key = contact.key AND said.channel = confirmed.channel
+          AND said.purpose = confirmed.purpose AND said.what IN ('withdrawn', 'objected')
+          AND said.at >= confirmed.at)
+      AND NOT EXISTS (SELECT FROM handoff.suppressions AS suppression
+        WHERE suppression.contact_key = contact.key AND suppression.channel IN (confirmed.channel, 'all')
+          AND (suppression.lifted_at IS NULL OR suppression.at >= confirmed.at))
+""")
+PERSON = text("""
+    SELECT contact.*, CAST(NULL AS timestamptz) AS happened_at FROM handoff.effects AS effect
+    JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
+    JOIN handoff.contacts AS contact ON contact.id = handoff.contact_id
+    WHERE effect.id = :id AND contact.email <> ''
+""")
 FORGET = text("DELETE FROM handoff.opt_ins WHERE contact_key = :contact_key")
 
 
@@ -177,6 +217,20 @@ async def by_effect_key(connection: AsyncConnection, effect_key: str) -> OptedIn
     """Return what a mail, or its reminder, asks to confirm; ``None`` when none did or the person was erased."""
     row = (await connection.execute(FIND, {"effect_key": effect_key})).one_or_none()
     return OptedIn(*row) if row else None
+
+
+async def hold_contact(connection: AsyncConnection, contact_id: int) -> bool:
+    """Let nobody erase a person until the transaction ends, nor confirm for them; tell whether they are still known."""
+    return (await connection.execute(LOCK_CONTACT, {"contact_id": contact_id})).first() is not None
+
+
+async def confirm(connection: AsyncConnection, effect_id: int, *, ip: object, user_agent: object) -> RowMapping | None:
+    """Note that the button of a mail's link was pressed; ``None`` when it was before, or too late.
+
+    :returns: the row of ``handoff.opt_ins``, with ``rule_id``.
+    """
+    given = {"effect_id": effect_id, "ip": ip, "user_agent": user_agent}
+    return (await connection.execute(CONFIRM, given)).mappings().one_or_none()
 
 
 async def of_contact(connection: AsyncConnection, contact_key: str) -> list[RowMapping]:

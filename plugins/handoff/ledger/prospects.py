@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from handoff.ledger import rule_versions
 from handoff.ledger.occasions import KnownOccasion, occasion_from_row
 from handoff.ledger.poll_plans import PollPlan
-from handoff.ledger.quotas import Purpose, Quota
-from handoff.planning.forecast import AccountNow
+from handoff.ledger.quotas import AccountNow, Purpose, Quota
 from handoff.rules.rule import Rule
 from handoff.rules.steps import STEPS, Step
 
@@ -43,7 +42,7 @@ class AccountToday:
 
     :param rate: requests a second, ``None`` without a limit. :param quota: the day's plan, ``None`` without a limit.
     :param used: requests of today, by what they were for.
-    :param bulk_from: see :class:`handoff.planning.forecast.AccountNow`.
+    :param bulk_from: see :class:`handoff.ledger.quotas.AccountNow`.
     :param polls: how it is polled, ``None`` when it is not.
     """
 

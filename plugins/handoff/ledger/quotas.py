@@ -16,6 +16,8 @@ from handoff.ledger.bells import ring
 Purpose = Literal["writes", "polling", "reserve"]
 RESERVE_SHARE, POLLING_SHARE = 0.1, 0.2
 """Of an account that is both read and written to, polling may have a fifth of the day."""
+SPACING = 1.03
+"""Calls are this much further apart than the limit needs: room for a network that is not even."""
 MIDNIGHT_SECONDS = 120.0
 """Lanes that rest for tomorrow are ready within so long after midnight."""
 
@@ -51,6 +53,21 @@ class Limits:
     bulk_from: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AccountNow:
+    """What an account allows.
+
+    :param rate: requests a second, ``None`` without a limit. :param per_day: requests a day that may be used for
+        writing, ``None`` without a limit. :param used: how many of them are used today.
+    :param bulk_from: from so many contacts on they leave together, ``None`` where they never do.
+    """
+
+    rate: float | None = None
+    per_day: int | None = None
+    used: int = 0
+    bulk_from: int | None = None
+
+
 DECLARE = text("""
     INSERT INTO handoff.buckets AS bucket (account, rate, per_day, bulk_from)
     VALUES (:account, :rate, :per_day, :bulk_from)
@@ -59,6 +76,28 @@ DECLARE = text("""
         WHERE (bucket.rate, bucket.per_day, bucket.bulk_from)
             IS DISTINCT FROM (EXCLUDED.rate, EXCLUDED.per_day, EXCLUDED.bulk_from)
 """)
+# A slot that a crash of the database forgets does no harm: nobody waits for the disk, above all not those who wait
+# for this row.
+QUICK = "quick AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))"
+SLOTS = """
+    INSERT INTO handoff.buckets AS bucket (account, next_at, rate, per_day)
+    SELECT :account, clock_timestamp() + make_interval(secs => :span), :rate, :per_day FROM {given}
+    ON CONFLICT (account) DO UPDATE
+        SET next_at = GREATEST(bucket.next_at, clock_timestamp()) + make_interval(secs => :span),
+            rate = EXCLUDED.rate, per_day = EXCLUDED.per_day
+    RETURNING EXTRACT(EPOCH FROM next_at - clock_timestamp()) - :span
+"""
+RESERVE = text(f"WITH {QUICK} {SLOTS.format(given='quick')}")
+RESERVE_OF_THE_DAY = text(f"""
+    WITH {QUICK}, counted AS (
+        INSERT INTO handoff.day_uses AS day_use (account, day, purpose, used)
+        SELECT :account, CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date), :purpose, :count
+        FROM quick WHERE :count <= :most
+        ON CONFLICT (account, day, purpose) DO UPDATE SET used = day_use.used + EXCLUDED.used
+            WHERE day_use.used + EXCLUDED.used <= :most
+        RETURNING used
+    ) {SLOTS.format(given="counted")}
+""")  # noqa: S608 - nothing but the constants above
 USED = text("""
     SELECT COALESCE(sum(used), 0) FROM handoff.day_uses
     WHERE account = :account AND purpose = 'writes' AND day = CAST(clock_timestamp() AT TIME ZONE 'UTC' AS date)
@@ -111,6 +150,30 @@ async def declare(connection: AsyncConnection, account: str, limits: Limits) -> 
         if woken.rowcount:
             await notices.close(connection, f"quota/{account}/writes")
             await ring(connection)
+
+
+async def reserve(
+    connection: AsyncConnection,
+    account: str,
+    span: float,
+    rate: float | None,
+    quota: Quota | None,
+    counting: tuple[Purpose, int] | None = None,
+) -> float | None:
+    """Reserve an account's next ``span`` seconds, and count requests of the day with them.
+
+    :param rate: what the connection allows a second, to be remembered, like the ``quota``.
+    :param counting: how many requests, and what for; ``None`` to count none.
+    :returns: in how many seconds they begin; ``None`` when the day has not enough requests left: nothing is reserved.
+    """
+    parameters = {"account": account, "span": span, "rate": rate, "per_day": quota.per_day if quota else None}
+    statement = RESERVE
+    if counting is not None and quota is not None:
+        purpose, count = counting
+        parameters |= {"purpose": purpose, "count": count, "most": quota.most(purpose)}
+        statement = RESERVE_OF_THE_DAY
+    ahead = (await connection.execute(statement, parameters)).scalar_one_or_none()
+    return None if ahead is None else float(ahead)
 
 
 async def used_up(connection: AsyncConnection, account: str, purpose: Purpose, quota: Quota) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
+from functools import lru_cache
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.errors import LedgerError
 from handoff.rules.rule import Rule
+
+MOST_KEPT = 256
 
 PIN = text("""
     INSERT INTO handoff.rule_versions (rule_id, version, hash, spec)
@@ -18,13 +22,11 @@ PIN = text("""
     RETURNING version
 """)
 AT_WORK = text("""
-    SELECT spec FROM handoff.rule_versions WHERE rule_id = :rule_id AND created_at <= :moment
+    SELECT CAST(spec AS text) FROM handoff.rule_versions WHERE rule_id = :rule_id AND created_at <= :moment
     ORDER BY version DESC LIMIT 1
 """)
 FIND = text("SELECT version FROM handoff.rule_versions WHERE rule_id = :rule_id AND hash = :hash")
-LOAD = text("SELECT spec FROM handoff.rule_versions WHERE rule_id = :rule_id AND version = :version")
-
-
+LOAD = text("SELECT CAST(spec AS text) FROM handoff.rule_versions WHERE rule_id = :rule_id AND version = :version")
 GROUPS = text("SELECT DISTINCT spec ->> 'order_group' FROM handoff.rule_versions WHERE rule_id = :rule_id")
 
 
@@ -48,7 +50,7 @@ async def at_work(connection: AsyncConnection, rule_id: str, moment: datetime) -
     """Return the rule as it was at a moment (aware), ``None`` when it was not at work yet."""
     parameters = {"rule_id": rule_id, "moment": moment}
     spec = (await connection.execute(AT_WORK, parameters)).scalar_one_or_none()
-    return None if spec is None else Rule.model_validate(spec)
+    return None if spec is None else _understood(spec)
 
 
 async def load(connection: AsyncConnection, rule_id: str, version: int) -> Rule:
@@ -59,4 +61,9 @@ async def load(connection: AsyncConnection, rule_id: str, version: int) -> Rule:
     spec = (await connection.execute(LOAD, {"rule_id": rule_id, "version": version})).scalar_one_or_none()
     if spec is None:
         raise LedgerError(f"the ledger has no version {version} of rule {rule_id}")
-    return Rule.model_validate(spec)
+    return _understood(spec)
+
+
+@lru_cache(MOST_KEPT)
+def _understood(spec: str) -> Rule:
+    return Rule.model_validate(json.loads(spec))

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import reentry
 from handoff.ledger.storable import storable_json
+from handoff.occasion import BY_HAND
 from handoff.rules.rule import Rule
 
 ALREADY_HANDED_OVER = "already_handed_over"
@@ -77,8 +78,21 @@ WRITE = text("""
     FROM handoff CROSS JOIN jsonb_to_recordset(CAST(:steps AS jsonb)) AS step (no smallint, step text, account text)
     ORDER BY handoff.id, step.no
 """)
-
-
+# Of the rounds of an occasion the one that counts: the newest, unless it ended before its moment.
+DECIDED = text("""
+    SELECT DISTINCT ON (occasion.id) occasion.*, batch.id AS batch_id, batch.state, batch.reason, batch.rule_version,
+        batch.due_at, batch.starts_at
+    FROM handoff.occasions AS occasion
+    LEFT JOIN handoff.batches AS batch ON batch.occasion_id = occasion.id AND batch.rule_id = :rule_id
+    WHERE occasion.source <> :by_hand AND (batch.state = 'judged' OR NOT occasion.cancelled)
+      AND (batch.id IS NOT NULL OR (occasion.source = :source AND occasion.account = :account))
+    ORDER BY occasion.id, batch.state = 'cancelled', batch.round DESC
+""")
+INCLUDED = text("""
+    SELECT verdict.ref, contact.key FROM handoff.verdicts AS verdict
+    JOIN handoff.contacts AS contact ON contact.id = verdict.contact_id
+    WHERE verdict.batch_id = :batch_id AND verdict.included
+""")
 FORGET = text("""
     DELETE FROM handoff.verdicts
     WHERE batch_id = :batch_id AND ref = ANY(CAST(:refs AS text[])) AND reason = 'unreadable' AND NOT included
@@ -124,6 +138,22 @@ async def write(
 async def forget_unreadable(connection: AsyncConnection, batch_id: int, refs: Sequence[str]) -> None:
     """Make room for verdicts on entries that could not be read before; :func:`write` them in the same transaction."""
     await connection.execute(FORGET, {"batch_id": batch_id, "refs": list(refs)})
+
+
+async def decided(connection: AsyncConnection, rule: Rule) -> Sequence[RowMapping]:
+    """Return the occasions of the rule's account, and others that it had a batch for, each with that batch.
+
+    :returns: the occasion's columns, and ``batch_id`` (``None`` without a batch), ``state``, ``reason``,
+        ``rule_version``, ``due_at`` and ``starts_at`` of the batch.
+    """
+    given = {"rule_id": rule.id, "by_hand": BY_HAND, "source": rule.source, "account": rule.conn_id}
+    return (await connection.execute(DECIDED, given)).mappings().all()
+
+
+async def included(connection: AsyncConnection, batch_id: int | None) -> dict[str, str]:
+    """Return whom a batch handed over: the keys of the contacts, by their entries' refs; nobody without a batch."""
+    found = await connection.execute(INCLUDED, {"batch_id": batch_id})
+    return {row.ref: row.key for row in found}
 
 
 async def _without_earlier(

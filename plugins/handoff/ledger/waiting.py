@@ -10,8 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger.stops import standstill
 
-Row = RowMapping
-
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
@@ -23,12 +21,12 @@ class Waiting:
     :param standstill: what was frozen, and which accounts rest, whatever the rule; see :func:`standstill`.
     """
 
-    batches: list[Row]
+    batches: list[RowMapping]
     batch_count: int
-    effects: list[Row]
-    lanes: list[Row]
+    effects: list[RowMapping]
+    lanes: list[RowMapping]
     lane_count: int
-    standstill: list[Row]
+    standstill: list[RowMapping]
 
 
 BATCHES = text("""

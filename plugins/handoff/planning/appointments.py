@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from handoff.appointment import ANNOUNCED, CONFIRMATION, CONFIRMED_AT, event_of, is_unconfirmed
 from handoff.occasion import Occasion
 
 Event = Literal["created", "modified", "deleted"]
@@ -31,9 +32,12 @@ COMPARED = ("calendar", "service", "confirmed", "sequence", "revision")
 """Facts that make an edit, besides start and end, where both reports name them."""
 GLIMPSED = "glimpsed"
 """Fact of an appointment that was found changed by a last look, which nobody was told of yet."""
-ANNOUNCED = "announced"
-"""Fact of an appointment of which only a message is known; it may use other words than the source's own list."""
+NEWSLETTER_ASKED = "newsletter_asked"
+"""Fact of what somebody was asked about for nothing: nothing is said of the newsletter box, also by the customer's
+contact. A change or deletion begins without it."""
 TITLE = "Appointment (Termin)"
+HISTORY = ("changes", "deletion", NEWSLETTER_ASKED, CONFIRMED_AT)
+"""Facts that no report tells: what was made of those before."""
 
 
 class Appointment(Protocol):
@@ -98,11 +102,6 @@ def id_of(occasion: Occasion) -> str:
     return str(occasion.facts["appointment"])
 
 
-def event_of(occasion: Occasion) -> str:
-    """Return what an occasion is: ``created`` for the appointment itself, ``modified`` or ``deleted``."""
-    return str(occasion.facts.get("event", ""))
-
-
 def is_deleted(known: Occasion | None) -> bool:
     """Whether it was reported as deleted; one that somebody merely did not find is not."""
     return known is not None and known.cancelled and known.facts.get("state") == "deleted"
@@ -141,7 +140,9 @@ def read(appointment: Appointment, known: Occasion | None, account: Account, rea
         number = _number(known)
         facts = found.facts if appointment.revision else _without(found.facts, "revision")
         found = replace(found, facts=facts | {"changes": number})
-        yield _happening("modified", found, number, read_at)
+        happened = _happening("modified", found, number, read_at)
+        confirmed = is_unconfirmed(known) and not is_unconfirmed(found)
+        yield replace(happened, facts=happened.facts | {CONFIRMATION: True}) if confirmed else happened
     yield found
 
 
@@ -214,7 +215,9 @@ def _occasion(appointment: Appointment, account: Account, changed: float, before
     told = {name: value for name, value in facts.items() if value is not None and value != ""}
     kept = {name: before[name] for name in facts.keys() & before.keys()}
     state = "unconfirmed" if (kept | told).get("confirmed") is False else "booked"
-    history = {name: before[name] for name in ("changes", "deletion") if name in before}
+    history = {name: before[name] for name in HISTORY if name in before}
+    if before.get("confirmed") is False and appointment.confirmed:
+        history[CONFIRMED_AT] = datetime.fromtimestamp(changed, UTC).isoformat()
     return Occasion(
         source=account.source,
         account=account.conn_id,
@@ -236,7 +239,7 @@ def _happening(event: Event, occasion: Occasion, number: int, at: datetime) -> O
         cancelled=False,
         anchors={event: at} | moments,
         changed=at.timestamp(),
-        facts=occasion.facts | {"event": event},
+        facts=_without(occasion.facts, NEWSLETTER_ASKED) | {"event": event},
     )
 
 

@@ -20,8 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.ledger import deliveries
 from handoff.ledger.deliveries import Waiting
-from handoff.ledger.occasions import by_keys
-from handoff.planning.newcomers import lock_all, record_new
+from handoff.ledger.occasions import by_keys, lock
+from handoff.planning.newcomers import record_new
 from handoff.planning.planner import Planned, record_one
 from handoff.rules.rule import Rule
 
@@ -88,7 +88,7 @@ async def _together(connection: AsyncConnection, waiting: list[Waiting]) -> list
     if len(waiting) == 1:
         return waiting
     events = [occasion for one in waiting for occasion in one.occasions]
-    await lock_all(connection, events)
+    await lock(connection, events)
     seen = set(await by_keys(connection, waiting[0].source, waiting[0].account, [one.key for one in events]))
     group = list[Waiting]()
     for one in waiting:

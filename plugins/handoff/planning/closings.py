@@ -11,13 +11,13 @@ it *came into* a state. So what was known before decides what a report of it mea
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 
-from handoff.occasion import Occasion
+from handoff.occasion import BEFORE_WATCH, Occasion
+from handoff.spellings import folded
 
 CLOSED = {
     "opportunity": frozenset({"won", "lost", "abandoned", "suspended"}),
@@ -25,8 +25,6 @@ CLOSED = {
 }
 WITH_HISTORY = frozenset({"opportunity"})
 """Kinds of records whose source tells when they came into which state."""
-BEFORE_WATCH = "before_watch"
-"""The fact of an occasion that the record closed before its account was watched: nobody is handed over for it."""
 TITLES = {"opportunity": "Opportunity (Chance)", "project": "Project (Projekt)"}
 
 
@@ -66,7 +64,7 @@ class Record(Protocol):
 class Account:
     """What the records of one source account have in common.
 
-    :param asked_tags: the tags that rules ask about, in plain form; no other tag is kept (data minimisation).
+    :param asked_tags: the tags that rules ask about, folded; no other tag is kept (data minimisation).
     :param asked_states: the states that rules wait for, e.g. ``opportunity/won``.
     """
 
@@ -96,14 +94,6 @@ class Watch:
 def name_of(record: Record) -> str:
     """Return the record's name among occasions, e.g. ``"opportunity/31"``."""
     return f"{record.kind}/{record.id}"
-
-
-def plain(text: str) -> str:
-    """Return a tag, or another name that people type, in the form by which they are compared.
-
-    That is without case and spare blanks, and whichever way an umlaut was typed.
-    """
-    return " ".join(unicodedata.normalize("NFC", text).split()).casefold()
 
 
 def is_closed(record: Record) -> bool:
@@ -217,7 +207,7 @@ def _facts(record: Record, account: Account, *, before: bool) -> dict[str, objec
     return {
         "record": name_of(record),
         "state": record.state.lower(),
-        "tags": sorted(tag for tag in map(plain, record.tags) if tag in account.asked_tags),
+        "tags": sorted(tag for tag in map(folded, record.tags) if tag in account.asked_tags),
         "closed_on": str(record.closed_on) if record.closed_on else "",
     } | ({BEFORE_WATCH: True} if before else {})
 

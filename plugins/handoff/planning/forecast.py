@@ -8,29 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
-from handoff.delivery.limiter import SPACING
-from handoff.ledger.quotas import next_day
+from handoff.ledger.quotas import SPACING, AccountNow, next_day
 from handoff.rules.steps import Step
 
 LONGEST_EARLY = timedelta(hours=1)
 """Sending starts at most so long before the moment: much earlier, and the audience would be another one."""
 LONGEST_LOOK_DAYS = 366
 NOTHING = timedelta()
-
-
-@dataclass(frozen=True, slots=True)
-class AccountNow:
-    """What an account allows.
-
-    :param rate: requests a second, ``None`` without a limit. :param per_day: requests a day that may be used for
-        writing, ``None`` without a limit. :param used: how many of them are used today.
-    :param bulk_from: from so many contacts on they leave together, ``None`` where they never do.
-    """
-
-    rate: float | None = None
-    per_day: int | None = None
-    used: int = 0
-    bulk_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

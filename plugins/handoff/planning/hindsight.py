@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from handoff.delivery.judging import judge_list
-from handoff.ledger import registrations, rule_versions
-from handoff.ledger.batches import NEWER_ROUND
+from handoff.ledger import registrations, rule_versions, verdicts
 from handoff.ledger.occasions import occasion_from_row
 from handoff.ledger.registrations import Listed
-from handoff.occasion import BY_HAND, Occasion
-from handoff.planning.planner import due_moment
+from handoff.occasion import Occasion
+from handoff.planning.judging import judge_list
 from handoff.rules.rule import Rule
 from handoff.rules.steps import Step
 
@@ -66,23 +64,6 @@ class Hindsight:
     missing: Sequence[str] = field(default_factory=tuple)
 
 
-OCCASIONS = text(f"""
-    SELECT occasion.*, batch.id AS batch_id, batch.state, batch.reason, batch.rule_version, batch.due_at,
-        batch.starts_at
-    FROM handoff.occasions AS occasion
-    LEFT JOIN handoff.batches AS batch ON batch.occasion_id = occasion.id AND batch.rule_id = :rule_id
-    WHERE occasion.source <> :by_hand AND (batch.state = 'judged' OR NOT occasion.cancelled)
-      AND (batch.id IS NOT NULL OR (occasion.source = :source AND occasion.account = :account))
-      AND NOT {NEWER_ROUND}
-    ORDER BY occasion.id
-""")  # noqa: S608 - nothing but a constant
-INCLUDED = text("""
-    SELECT verdict.ref, contact.key FROM handoff.verdicts AS verdict
-    JOIN handoff.contacts AS contact ON contact.id = verdict.contact_id
-    WHERE verdict.batch_id = :batch_id AND verdict.included
-""")
-
-
 async def rehearse(engine: AsyncEngine, rule: Rule, days: int) -> list[Hindsight]:
     """Judge again every occasion whose moment, by the rule then or now, was in the last ``days`` days.
 
@@ -90,16 +71,15 @@ async def rehearse(engine: AsyncEngine, rule: Rule, days: int) -> list[Hindsight
     :returns: one comparison an occasion, in the order of their moments.
     """
     now = datetime.now(UTC)
-    parameters = {"rule_id": rule.id, "by_hand": BY_HAND, "source": rule.source, "account": rule.conn_id}
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        rows = (await connection.execute(OCCASIONS, parameters)).mappings().all()
+        rows = await verdicts.decided(connection, rule)
         found = [await _compared(connection, rule, row, now) for row in rows if _recent(rule, row, now, days)]
     return sorted(found, key=lambda one: (one.due_after or one.due_before or now, one.occasion))
 
 
 def _due(rule: Rule, occasion: Occasion) -> datetime | None:
-    return due_moment(rule, occasion) if rule.matches(occasion) else None
+    return rule.due(occasion) if rule.matches(occasion) else None
 
 
 def _recent(rule: Rule, row: RowMapping, now: datetime, days: int) -> bool:
@@ -136,8 +116,8 @@ async def _compared(connection: AsyncConnection, rule: Rule, row: RowMapping, no
 
 async def _included_then(connection: AsyncConnection, row: RowMapping, gone: set[str]) -> dict[str, str]:
     """Return ref to contact key of those who were handed over, as far as they can be judged again."""
-    found = await connection.execute(INCLUDED, {"batch_id": row["batch_id"]})
-    return {ref: key for ref, key in found.all() if ref not in gone}
+    found = await verdicts.included(connection, row["batch_id"])
+    return {ref: key for ref, key in found.items() if ref not in gone}
 
 
 def _included_now(rule: Rule, occasion: Occasion, due: datetime, listed: Sequence[Listed]) -> dict[str, str]:

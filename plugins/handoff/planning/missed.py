@@ -47,7 +47,7 @@ async def why_missed(
     then = await rule_versions.at_work(connection, rule.id, due_at)
     if then is None or not then.matches(occasion):
         return FIRST_SEEN
-    since = came_about(occasion)
+    since = came_about(rule.as_counted(occasion))
     if since is not None and since > due_at:
         # A reminder of what was made up at short notice was never due; any other date was changed after its moment.
         return FIRST_SEEN if rule.when.before else HEARD_TOO_LATE

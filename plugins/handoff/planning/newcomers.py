@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.ledger import batches, occasions, rule_versions
 from handoff.ledger.bells import ring
 from handoff.ledger.occasions import KnownOccasion
 from handoff.occasion import Occasion
-from handoff.planning.planner import Planned, due_moment, lock_name, long_past, plan
+from handoff.planning.planner import Planned, long_past, plan
 from handoff.rules.rule import Rule
-
-LOCK_ALL = text("""
-    SELECT pg_advisory_xact_lock(hashtext(name))
-    FROM (SELECT name FROM unnest(CAST(:names AS text[])) AS given (name) ORDER BY name) AS in_order
-""")
-
-
-async def lock_all(connection: AsyncConnection, events: Iterable[Occasion]) -> None:
-    """Do as :func:`handoff.planning.planner.lock` for many, in one order; before all other locks of the transaction."""
-    await connection.execute(LOCK_ALL, {"names": sorted({lock_name(one) for one in events})})
 
 
 async def record_new(
@@ -43,7 +32,7 @@ async def record_new(
 
 
 async def _plan(connection: AsyncConnection, rule: Rule, found: Sequence[KnownOccasion], planned: Planned) -> None:
-    due = {one.id: due_moment(rule, one.occasion) for one in found}
+    due = {one.id: rule.due(one.occasion) for one in found}
     waiting = {occasion_id: moment for occasion_id, moment in due.items() if not long_past(moment)}
     if waiting:
         version = await rule_versions.pin(connection, rule)

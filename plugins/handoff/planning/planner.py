@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.ledger import batches, occasions, rule_versions
@@ -19,6 +19,9 @@ from handoff.rules.rule import Rule
 FIRST_SEEN_GRACE = timedelta(hours=1)
 """A batch whose moment passed longer ago than this when its occasion is first seen is only started if rule and occasion
 were there in time: switching a rule on must not hand over the webinars of last year."""
+WAITING = frozenset({"waiting", "held"})
+ENDED = frozenset({"occasion_moved", "moved_back"})
+"""Why a round ended whose time came to nothing; for that time too it only begins again if it is still to come."""
 
 
 @dataclass(slots=True)
@@ -46,7 +49,7 @@ async def record(engine: AsyncEngine, events: Iterable[Occasion], rules: Sequenc
 
 async def record_one(connection: AsyncConnection, occasion: Occasion, rules: Sequence[Rule], planned: Planned) -> None:
     """Record one event on a connection whose transaction the caller holds."""
-    await lock(connection, occasion)
+    await occasions.lock(connection, [occasion])
     if not await occasions.hear(connection, occasion):
         planned.repeated += 1
         return
@@ -58,16 +61,6 @@ async def record_one(connection: AsyncConnection, occasion: Occasion, rules: Seq
     if not occasion.cancelled:
         await plan(connection, known, rules, planned, heard=True)
     await ring(connection)
-
-
-async def lock(connection: AsyncConnection, occasion: Occasion) -> None:
-    """Let nobody else plan for this occasion until the transaction ends."""
-    await connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": lock_name(occasion)})
-
-
-def lock_name(occasion: Occasion) -> str:
-    """Return what stands for an occasion where it is locked."""
-    return f"{occasion.source}/{occasion.account}/{occasion.key}"
 
 
 async def follow(connection: AsyncConnection, known: KnownOccasion, rules: Sequence[Rule], planned: Planned) -> None:
@@ -91,7 +84,7 @@ async def follow(connection: AsyncConnection, known: KnownOccasion, rules: Seque
 
 
 async def _cancel(connection: AsyncConnection, row: RowMapping, planned: Planned, *, reason: str) -> None:
-    if row["state"] in {"waiting", "held"}:
+    if row["state"] in WAITING:
         await batches.cancel(connection, row["id"], reason)
         planned.cancelled += 1
 
@@ -103,7 +96,8 @@ async def _of_the_same_time(
     for one in rounds:
         # By the rule as it was then: a changed rule is no move.
         then = await rule_versions.load(connection, one["rule_id"], one["rule_version"])
-        if due_moment(then, occasion) == one["due_at"] and (one is rounds[-1] or await _handed_over(connection, one)):
+        to_come = one is rounds[-1] and one["reason"] not in ENDED
+        if then.due(occasion) == one["due_at"] and (to_come or await _handed_over(connection, one)):
             return one
     return None
 
@@ -111,6 +105,13 @@ async def _of_the_same_time(
 async def _handed_over(connection: AsyncConnection, row: RowMapping) -> bool:
     """Tell whether a batch was judged, if only in part."""
     return row["state"] == "judged" or await batches.begun(connection, row["id"])
+
+
+async def _last_handed_over(connection: AsyncConnection, rounds: Sequence[RowMapping]) -> RowMapping | None:
+    for one in reversed(rounds):
+        if await _handed_over(connection, one):
+            return one
+    return None
 
 
 async def _move(
@@ -121,14 +122,40 @@ async def _move(
     planned: Planned,
 ) -> None:
     """Let a rule follow to another time; what was judged in part ends, or goes on where no other round begins."""
-    row = rounds[-1]
-    if not await _handed_over(connection, row):
-        rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
-        await _wait(connection, row, due_moment(rule, known.occasion), planned)
-    elif await plan_round(connection, known, rules, rounds, planned):
+    row, handed_over = rounds[-1], await _last_handed_over(connection, rounds)
+    rule = await rule_versions.load(connection, row["rule_id"], row["rule_version"])
+    due_at = rule.due(known.occasion)
+    if handed_over is row and await plan_round(connection, known, rules, rounds, planned):
         await _cancel(connection, row, planned, reason="occasion_moved")
+    elif handed_over is None or (
+        handed_over is not row and _takes_place_again(known.occasion, row, handed_over, due_at)
+    ):
+        await _wait(connection, row, due_at, planned)
     else:
-        await _wait(connection, row, row["due_at"], planned)
+        await _stand_for_it(connection, handed_over, rounds, planned)
+
+
+async def _stand_for_it(
+    connection: AsyncConnection, handed_over: RowMapping, rounds: Sequence[RowMapping], planned: Planned
+) -> None:
+    """Let a round that handed people over, if only in part, stand for a time for which none begins."""
+    for one in rounds:
+        if one["state"] in {*WAITING, "cancelled"} and one["follows"] and not await _handed_over(connection, one):
+            planned.cancelled += one["state"] in WAITING
+            await batches.cancel(connection, one["id"], "occasion_moved")
+    await _wait(connection, handed_over, handed_over["due_at"], planned)
+
+
+def _takes_place_again(occasion: Occasion, row: RowMapping, handed_over: RowMapping, due_at: datetime) -> bool:
+    """Tell whether a round is to hand over once more at another time, ``due_at`` (aware).
+
+    :param handed_over: the round that did before.
+    """
+    now, start = datetime.now(UTC), occasion.anchors.get("start", due_at)
+    if row["state"] not in WAITING:
+        return min(start, due_at) > now
+    # What began before people were handed over only ends later. Who was due already when it moved is still owed it.
+    return start > handed_over["due_at"] and (due_at > now or row["due_at"] <= now)
 
 
 async def _wait(connection: AsyncConnection, row: RowMapping, due_at: datetime, planned: Planned) -> None:
@@ -158,7 +185,7 @@ async def plan_round(
     rule = next((one for one in rules if one.id == then.id), then)
     if rule.when.anchor not in MOVABLE or not rule.matches(known.occasion):
         return False
-    due_at = due_moment(rule, known.occasion)
+    due_at = rule.due(known.occasion)
     # What has begun and only ends later takes place once.
     if min(due_at, known.occasion.anchors.get("start", due_at)) <= datetime.now(UTC):
         return False
@@ -183,7 +210,7 @@ async def plan(
     for rule in rules:
         if not rule.matches(known.occasion):
             continue
-        due_at = due_moment(rule, known.occasion)
+        due_at = rule.due(known.occasion)
         missed = await why_missed(connection, rule, known.occasion, due_at, heard) if long_past(due_at) else None
         new = await batches.plan(
             connection,
@@ -211,7 +238,7 @@ async def plan_new_rules(engine: AsyncEngine, source: str, account: str, rules: 
         if any(rule.id not in has and rule.matches(occasion) for rule in rules):
             async with engine.begin() as connection:
                 # Read again behind the lock: it may have moved, and a move follows only batches it can see.
-                await lock(connection, occasion)
+                await occasions.lock(connection, [occasion])
                 known = await occasions.latest(connection, occasion)
                 if known is not None and not known.occasion.cancelled:
                     await plan(connection, known, rules, planned)
@@ -222,8 +249,3 @@ async def plan_new_rules(engine: AsyncEngine, source: str, account: str, rules: 
 def long_past(due_at: datetime) -> bool:
     """Tell whether a moment (aware) is too long past for a batch to begin waiting for it."""
     return due_at < datetime.now(UTC) - FIRST_SEEN_GRACE
-
-
-def due_moment(rule: Rule, occasion: Occasion) -> datetime:
-    """Return the moment (UTC) at which the rule is due for the occasion."""
-    return rule.when.due(occasion.anchors[rule.when.anchor], occasion.timezone)

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from handoff.ledger import batches, occasions, rule_versions
 from handoff.ledger.bells import ring
-from handoff.ledger.occasions import KnownOccasion, occasion_from_row
-from handoff.occasion import BY_HAND, Occasion
-from handoff.planning.planner import Planned, due_moment, lock, long_past, plan
+from handoff.ledger.occasions import KnownOccasion
+from handoff.occasion import Occasion
+from handoff.planning.planner import Planned, long_past, plan
 from handoff.rules.rule import Rule
 
 RULE_CHANGED = "rule_changed"
@@ -44,29 +44,6 @@ class Change:
     past: bool
 
 
-CANDIDATES = text("""
-    SELECT occasion.* FROM handoff.batches AS batch
-    JOIN handoff.occasions AS occasion ON occasion.id = batch.occasion_id
-    WHERE batch.rule_id = :rule_id AND occasion.source <> :by_hand AND NOT occasion.cancelled
-      AND (batch.state IN ('waiting', 'missed') OR batch.reason = :rule_changed)
-    ORDER BY batch.due_at, batch.id
-""")
-BATCH = text("""
-    SELECT id, state, reason, rule_version, due_at,
-        -- A run that died has left no lease, but effects of the version that it judged by.
-        COALESCE(leased_until > clock_timestamp(), false)
-            OR EXISTS (SELECT FROM handoff.verdicts WHERE batch_id = batches.id) AS in_hand
-    FROM handoff.batches WHERE rule_id = :rule_id AND occasion_id = :occasion_id
-    ORDER BY round DESC LIMIT 1 FOR UPDATE
-""")
-# Another version may need another time: an early start is foreseen again.
-PIN = text("""
-    UPDATE handoff.batches SET rule_version = :version, starts_at = NULL,
-        wake_at = CASE WHEN starts_at IS NULL THEN wake_at ELSE due_at END
-    WHERE id = :id AND rule_version <> :version
-""")
-
-
 async def rejudge(engine: AsyncEngine, rule: Rule, *, apply: bool) -> AsyncIterator[Change]:
     """Plan the rule's waiting batches anew, each in its own transaction, and say what changes.
 
@@ -75,7 +52,7 @@ async def rejudge(engine: AsyncEngine, rule: Rule, *, apply: bool) -> AsyncItera
     """
     for occasion in await _candidates(engine, rule):
         async with engine.connect() as connection:
-            await lock(connection, occasion)
+            await occasions.lock(connection, [occasion])
             known = await occasions.latest(connection, occasion)
             change = await _change(connection, known, rule) if known and not known.occasion.cancelled else None
             if apply and change:
@@ -88,19 +65,17 @@ async def rejudge(engine: AsyncEngine, rule: Rule, *, apply: bool) -> AsyncItera
 
 
 async def _candidates(engine: AsyncEngine, rule: Rule) -> list[Occasion]:
-    parameters = {"rule_id": rule.id, "by_hand": BY_HAND, "rule_changed": RULE_CHANGED}
     async with engine.connect() as connection:
-        rows = (await connection.execute(CANDIDATES, parameters)).mappings()
-        planned = [occasion_from_row(row) for row in rows]
+        planned = await batches.open_to_change(connection, rule.id, RULE_CHANGED)
         known = await occasions.open_occasions(connection, rule.source, rule.conn_id)
     return planned + [occasion for occasion, has in known if rule.id not in has and rule.matches(occasion)]
 
 
 async def _change(connection: AsyncConnection, known: KnownOccasion, rule: Rule) -> Change | None:
-    batch = await _batch(connection, known, rule)
+    batch = await batches.newest(connection, rule.id, known.id)
     if batch is None:
         await plan(connection, known, [rule], Planned())
-        planned = await _batch(connection, known, rule)
+        planned = await batches.newest(connection, rule.id, known.id)
         return _said("planned", known, None, planned) if planned and planned.state == "waiting" else None
     if batch.state == "waiting" and batch.in_hand:
         return _said("in_hand", known, batch, batch)
@@ -116,21 +91,17 @@ async def _follow(
     connection: AsyncConnection, known: KnownOccasion, rule: Rule, batch: Row[tuple[object, ...]]
 ) -> Change | None:
     """Let a batch that matches wait for the rule's moment, in the rule's version."""
-    due_at = due_moment(rule, known.occasion)
+    due_at = rule.due(known.occasion)
     waits = batch.state == "waiting"
     if not waits and (not (batch.state == "missed" or batch.reason == RULE_CHANGED) or long_past(due_at)):
         return None
     version = await rule_versions.pin(connection, rule)
     what = "unchanged" if version == batch.rule_version else "updated"
-    await connection.execute(PIN, {"id": batch.id, "version": version})
+    await batches.pin(connection, batch.id, version)
     if not waits or due_at != batch.due_at:
         await batches.move(connection, batch.id, due_at)
         what = "moved" if waits else "revived"
-    return _said(what, known, batch, await _batch(connection, known, rule))
-
-
-async def _batch(connection: AsyncConnection, known: KnownOccasion, rule: Rule) -> Row[tuple[object, ...]] | None:
-    return (await connection.execute(BATCH, {"rule_id": rule.id, "occasion_id": known.id})).first()
+    return _said(what, known, batch, await batches.newest(connection, rule.id, known.id))
 
 
 def _said(

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from handoff.audience import Judgement, listed
-from handoff.occasion import Occasion
-from handoff.planning.closings import BEFORE_WATCH, plain
+from handoff.occasion import BEFORE_WATCH, Occasion
 from handoff.registration import Registration
 from handoff.rules.rule import Rule, Text
+from handoff.spellings import folded
 
 OpportunityState = Literal["won", "lost", "abandoned", "suspended"]
 ProjectState = Literal["completed", "cancelled", "abandoned", "deferred"]
@@ -22,6 +22,7 @@ class InsightlyRule(Rule):
     """The contacts attached to an opportunity or project are handed over after it was closed."""
 
     anchors: ClassVar[tuple[str, ...]] = ("closed",)
+    pushes: ClassVar[bool] = True
 
     source: Literal["insightly"] = Field(default="insightly", description="The system in which it happens (Quelle)")
     conn_id: Text = Field(default="insightly_default", description="Airflow connection of the source account")
@@ -44,7 +45,7 @@ class InsightlyRule(Rule):
             right = "name at least one state, e.g. opportunities: [won]"
             words = {"right": right, "at": ("opportunities",)}
             raise PydanticCustomError("waits_for_nothing", "neither opportunities nor projects are waited for", words)
-        if self.tag and plain(self.tag) == plain(self.without_tag):
+        if self.tag and folded(self.tag) == folded(self.without_tag):
             words = {"right": "name two different tags, or only one of the two", "at": ("without_tag",)}
             raise PydanticCustomError("waits_for_nothing", "the same tag must be there and must not", words)
         return self
@@ -57,12 +58,12 @@ class InsightlyRule(Rule):
         """
         kind = str(occasion.facts.get("record", "")).partition("/")[0]
         states: tuple[str, ...] = {"opportunity": self.opportunities, "project": self.projects}.get(kind, ())
-        tags = {plain(str(tag)) for tag in _texts(occasion.facts.get("tags"))}
+        tags = {folded(str(tag)) for tag in _texts(occasion.facts.get("tags"))}
         return (
             BEFORE_WATCH not in occasion.facts
             and occasion.facts.get("state") in states
-            and (not self.tag or plain(self.tag) in tags)
-            and (not self.without_tag or plain(self.without_tag) not in tags)
+            and (not self.tag or folded(self.tag) in tags)
+            and (not self.without_tag or folded(self.without_tag) not in tags)
         )
 
     def judge(self, person: Registration, moment: datetime, occasion: Occasion) -> Judgement:

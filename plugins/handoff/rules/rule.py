@@ -45,6 +45,8 @@ class Rule(BaseModel):
     """Whether the source must have reported up to the moment before anybody can be judged."""
     single_opt_in: ClassVar[bool] = False
     """Whether the source's contacts count as single opt-in, so that advertising needs a double opt-in first."""
+    pushes: ClassVar[bool] = False
+    """Whether the source's accounts can push, to be polled at once."""
 
     id: Slug = Field(
         description="Name of the rule for ever: small letters, digits, _ and -; its DAG is named after it",
@@ -178,6 +180,14 @@ class Rule(BaseModel):
             and self.when.anchor in occasion.anchors
             and self.selects(occasion)
         )
+
+    def due(self, occasion: Occasion) -> datetime:
+        """Return the moment (UTC) at which the rule is due for an occasion that it matches."""
+        return self.when.due(self.as_counted(occasion).anchors[self.when.anchor], occasion.timezone)
+
+    def as_counted(self, occasion: Occasion) -> Occasion:
+        """Return an occasion with the moments that the rule counts from."""
+        return occasion
 
     @abstractmethod
     def selects(self, occasion: Occasion) -> bool:

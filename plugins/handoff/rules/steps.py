@@ -62,6 +62,7 @@ class KlickTippContact(Step):
     fields: dict[str, str] = Field(default_factory=dict, description="KlickTipp field to template")
 
     target_writes: ClassVar[bool] = True
+    requests: ClassVar[int] = 3
 
 
 class KlickTippTag(Step):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from handoff.contact import same_address
 from handoff.errors import RateLimited, Transient, UnknownOutcome, WrongCredentials
 from hooks.protocols.answers import Denied, read, retry_after, unreadable
 from hooks.protocols.catalog import Catalog
@@ -84,7 +85,7 @@ class ActiveCampaignProtocol:
         """Return the contact with an address, or ``None``."""
         request = Request("GET", "/contacts", "find contact", changes=False, query={"email": email})
         contacts = self._items(request, (yield from self._object(request)), "contacts")
-        return next((contact for contact in contacts if str(contact.get("email", "")).lower() == email.lower()), None)
+        return next((one for one in contacts if same_address(str(one.get("email", "")), email)), None)
 
     def read_fields(self, contact_id: str) -> Conversation[dict[str, str]]:
         """Return a contact's custom field values by field id.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from handoff.contact import comparable
 from handoff.errors import RateLimited, Refused
 from hooks.protocols.activecampaign import ActiveCampaignProtocol, explain_errors
 from hooks.protocols.answers import Denied, clean, unreadable
@@ -31,7 +32,7 @@ class BulkRefused(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A finished import. :param failed: lower-case addresses that were not imported."""
+    """A finished import. :param failed: addresses that were not imported, as they are compared."""
 
     failed: frozenset[str]
 
@@ -71,7 +72,7 @@ def read_import(protocol: ActiveCampaignProtocol, batch: str) -> Conversation[Im
     failed = answer.get("failure", [])
     if not isinstance(failed, list) or not all(isinstance(address, str) for address in failed):
         raise unreadable(protocol.account, request, "the answer holds no list of failures")
-    return Imported(frozenset(address.strip().lower() for address in failed))
+    return Imported(frozenset(map(comparable, failed)))
 
 
 def _reasons(document: Any, request: Request) -> dict[int, str]:

@@ -33,6 +33,7 @@ from handoff.answer import RATINGS
 from handoff.errors import Refused, WrongCredentials
 from hooks.protocols.answers import ADDRESS, read, unreadable
 from hooks.protocols.catalog import Catalog
+from hooks.protocols.doubled_hour import latest_past
 from hooks.protocols.shared import Conversation
 from hooks.protocols.wire import Request, Response
 
@@ -284,7 +285,9 @@ class CallexaProtocol:
             raise ValueError("no text")
         moment = datetime.fromisoformat(value.strip())
         try:
-            return (moment if moment.tzinfo else moment.replace(tzinfo=self.zone)).astimezone(UTC)
+            if moment.tzinfo:
+                return moment.astimezone(UTC)
+            return latest_past(moment.replace(tzinfo=self.zone), self.now())
         except OverflowError as error:
             raise ValueError("a time outside the calendar") from error
 

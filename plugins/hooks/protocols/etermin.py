@@ -13,6 +13,7 @@ from datetime import date, datetime
 from functools import partial
 from typing import Generic, TypeVar
 
+from handoff.contact import same_address
 from handoff.errors import UnknownOutcome
 from hooks.protocols.answers import Denied
 from hooks.protocols.etermin_answers import UnreadableRow, asked_at, document_of, outcome_of, rows_of
@@ -152,7 +153,7 @@ class ETerminProtocol:
         """
         query = {"email": email.strip()}
         found = yield from self._listed("/contact", "find contact", query, customer_record_of)
-        return tuple(one for one in found if one.customer.email.casefold() == email.strip().casefold())
+        return tuple(one for one in found if same_address(one.customer.email, email))
 
     def book(self, start: datetime, end: datetime, calendar_id: str, **more: str) -> Conversation[str]:
         """Book an appointment and return its numeric id; the same call again books another one.

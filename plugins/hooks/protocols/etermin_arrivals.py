@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
+from zoneinfo import ZoneInfo
 
+from hooks.protocols.doubled_hour import latest_past
 from hooks.protocols.etermin import ETerminProtocol, Read
 from hooks.protocols.etermin_appointments import Appointment
 from hooks.protocols.etermin_times import local_day
@@ -71,7 +73,7 @@ class Lookout:
             since = min(self.wanted.since, feed.read_at)
             first, last = local_day(since, calls.zone, -1), local_day(feed.read_at, calls.zone, 2)
             gone = yield from calls.deleted(first, last)
-            arrivals += self._deletions(gone)
+            arrivals += self._deletions(gone, ZoneInfo(calls.zone))
             problems += gone.problems + _untimed(gone)
         self.token = feed.token
         self._seen |= {one.id for one in feed.appointments}
@@ -88,12 +90,13 @@ class Lookout:
                 found.append(Arrival("modified", one.id, feed.read_at))
         return [one for one in found if one.event in self.wanted.events]
 
-    def _deletions(self, gone: Read) -> list[Arrival]:
+    def _deletions(self, gone: Read, zone: ZoneInfo) -> list[Arrival]:
         since = self.wanted.since.replace(microsecond=0)
+        timed = [(one.appointment, one.deleted_at) for one in gone.deletions if one.deleted_at is not None]
+        # Its time has no twin in UTC.
+        found = [(one, latest_past(moment.astimezone(zone), gone.read_at)) for one, moment in timed]
         return [
-            Arrival("deleted", one.appointment.id, one.deleted_at)
-            for one in gone.deletions
-            if one.deleted_at is not None and one.deleted_at >= since and self.wanted.selects(one.appointment)
+            Arrival("deleted", one.id, moment) for one, moment in found if moment >= since and self.wanted.selects(one)
         ]
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
+from handoff.contact import same_address
 from handoff.errors import Transient
 from hooks.protocols.answers import Denied, unreadable
 from hooks.protocols.insightly_errors import UnreadableFields, accepted
@@ -127,7 +128,7 @@ class InsightlyProtocol:
         query = {"field_name": "EMAIL_ADDRESS", "field_value": email.strip(), "brief": "true"}
         rows = yield from self._page(f"{PATHS['contact']}/Search", "find contact", query, 0)
         contacts = [contact_of(row) for row in rows if _has_id(row, "CONTACT_ID")]
-        same = [contact for contact in contacts if contact.email.casefold() == email.strip().casefold()]
+        same = [contact for contact in contacts if same_address(contact.email, email)]
         return tuple(sorted(same, key=lambda contact: contact.id))
 
     def links(self, kind: ObjectKind, object_id: int) -> Conversation[tuple[Link, ...]]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from handoff.errors import SourceError
-from handoff.planning.closings import name_of, plain
+from handoff.planning.closings import name_of
+from handoff.spellings import folded
 from hooks.protocols.answers import Denied
 from hooks.protocols.insightly import InsightlyProtocol
 from hooks.protocols.insightly_errors import UnreadableFields
@@ -53,12 +54,12 @@ class Wanted:
 
     def selects(self, record: Record) -> bool:
         """Whether a record as it is now may have come into one of the states."""
-        tags = {plain(tag) for tag in record.tags}
+        tags = {folded(tag) for tag in record.tags}
         return (
             (not self.states or record.state in self.states)
             and self.counts(record.updated_at)
-            and (not plain(self.tag) or plain(self.tag) in tags)
-            and (not plain(self.without_tag) or plain(self.without_tag) not in tags)
+            and (not folded(self.tag) or folded(self.tag) in tags)
+            and (not folded(self.without_tag) or folded(self.without_tag) not in tags)
         )
 
     def counts(self, moment: datetime) -> bool:

@@ -14,6 +14,12 @@ from hooks.protocols.klicktipp import ContactDocument, KlickTippProtocol, says_n
 from hooks.protocols.shared import Conversation
 
 NUMERIC = re.compile(r"[+\d][\d ./,()-]*")
+OPEN = frozenset({"subscribed", "opt-in pending"})
+CLOSED = (
+    "in KlickTipp this contact is not subscribed (abgemeldet; status {!r}): no rule signs it up again; only the person "
+    "can, by a double opt-in"
+)
+MAX_STATUS = 40
 
 
 class KlickTippSteps:
@@ -49,6 +55,11 @@ class KlickTippSteps:
         raise self._foreign(call)
 
     def _put(self, step: KlickTippContact, contact: Contact) -> Conversation[Proof]:
+        """Create or update the contact. :raises Refused: it unsubscribed in KlickTipp."""
+        known = yield from self.protocol.look_up(contact.email)
+        if known is not None and _is_closed(known):
+            status = str(known.get("status") or "")[:MAX_STATUS]
+            raise Refused(self.protocol.account, "create or update contact", CLOSED.format(status))
         tag_id = (yield from self.protocol.tag_id(step.tag)) if step.tag else None
         fields = yield from self._fields(step, contact)
         stored = yield from self.protocol.upsert_contact(
@@ -115,6 +126,15 @@ class KlickTippSteps:
 
     def _foreign(self, call: Call) -> Refused:
         return Refused(self.protocol.account, call.step.step, "this connection is a KlickTipp account")
+
+
+def _is_closed(stored: ContactDocument) -> bool:
+    """Whether a contact unsubscribed. By which word that is shown is not known (2.4), so any but the open ones says it.
+
+    One that is shown without a status is closed if it is said when it unsubscribed.
+    """
+    status = str(stored.get("status") or "").strip().casefold()
+    return status not in OPEN if status else bool(stored.get("unsubscription"))
 
 
 def _names(contact: Contact) -> dict[str, str]:

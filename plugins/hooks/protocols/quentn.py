@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from handoff.contact import same_address
 from handoff.errors import Refused, Transient, UnknownOutcome, WrongCredentials
 from hooks.protocols.answers import Denied, unreadable
 from hooks.protocols.catalog import Catalog
@@ -78,7 +79,7 @@ class QuentnProtocol:
             raise unreadable(self.account, request, "the answer is not a list of contacts")
         found: dict[int, ContactDocument] = {}
         for row in rows:
-            if str(row.get("mail") or email).strip().lower() != email.lower():
+            if not same_address(str(row.get("mail") or email), email):
                 continue
             shown = row if set(fields) <= row.keys() else (yield from self.contact(_id(row), fields))
             if shown is not None:

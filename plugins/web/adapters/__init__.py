@@ -1,4 +1,4 @@
-"""Which systems may push here: an adapter by connection type. A new one is one file and one line here."""
+"""Which systems may push here: an adapter by connection type. A new one also says so in its rules (``pushes``)."""
 
 from __future__ import annotations
 

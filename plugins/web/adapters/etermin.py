@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from handoff.contact import Contact, UnusableAddress, normalise_email
 from handoff.planning.appointments import Account, announced
-from hooks.etermin_source import SOURCE
+from hooks.etermin import ETerminHook
 from hooks.protocols.etermin_assumed import SECRET_HASH
 from hooks.protocols.etermin_push import (
     CONTENT_TYPES,
@@ -46,7 +46,7 @@ _FIELDS: dict[str, Any] = {
 class ETerminAdapter:
     """eTermin (implements :class:`web.adapters.adapter.Adapter`)."""
 
-    source = SOURCE
+    source = ETerminHook.conn_type
     content_types = CONTENT_TYPES
     schema = {"title": "eTermin", "type": "object", "required": ["command", "appointmentUID"], "properties": _FIELDS}
 
@@ -73,7 +73,7 @@ class ETerminAdapter:
         return Arrival(
             kept={"command": told.kind, "appointment": one.id},
             identity=told.content_key,
-            occasions=(announced(one, Account(SOURCE, push.account.conn_id, zone)),) if booked else (),
+            occasions=(announced(one, Account(ETerminHook.conn_type, push.account.conn_id, zone)),) if booked else (),
             poke=True,
             contact_key=_key(one.customer.email),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hooks.insightly_source import SOURCE
+from hooks.insightly import InsightlyHook
 from hooks.protocols.insightly_push import CONTENT_TYPES, pushed
 from hooks.protocols.insightly_records import FIELDS, LARGEST_ID, UPDATED
 from web.adapters.adapter import Arrival, Push
@@ -23,7 +23,7 @@ _ENTITY = {"type": "object", "properties": _FIELDS, "anyOf": [{"required": [name
 class InsightlyAdapter:
     """Insightly (implements :class:`web.adapters.adapter.Adapter`)."""
 
-    source = SOURCE
+    source = InsightlyHook.conn_type
     content_types = CONTENT_TYPES
     schema = {"title": "Insightly", "type": "object", "required": ["entity"], "properties": {"entity": _ENTITY}}
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handoff.appointment import CONFIRMATION, confirmed_at, event_of
 from handoff.occasion import Occasion
 from handoff.planning.appointments import (
     GLIMPSED,
@@ -16,7 +17,6 @@ from handoff.planning.appointments import (
     Account,
     announced,
     deleted,
-    event_of,
     glimpsed,
     id_of,
     is_deleted,
@@ -121,6 +121,19 @@ def test_what_is_an_edit(edit):
         "modified",
         "created",
     ]
+
+
+@pytest.mark.parametrize("told", ["read", "announced"])
+def test_since_when_it_is_confirmed_is_kept_and_told_once(told):
+    asked = replace(BOOKED, confirmed=False)
+    first = announced(asked, ACCOUNT) if told == "announced" else next(read(asked, None, ACCOUNT, NOON))
+    assert confirmed_at(first) is None
+    *edit, found = read(BOOKED, first, ACCOUNT, NOON + MINUTE)
+    assert [CONFIRMATION in one.facts for one in edit] == ([True] if told == "read" else [])
+    assert (confirmed_at(found), CONFIRMATION in found.facts) == (NOON + MINUTE, False)
+    assert list(read(BOOKED, found, ACCOUNT, NOON + 2 * MINUTE)) == [found]
+    change, moved = read(MOVED, found, ACCOUNT, NOON + 3 * MINUTE)
+    assert (CONFIRMATION in change.facts, confirmed_at(moved)) == (False, NOON + MINUTE)
 
 
 def test_an_older_reading_changes_nothing():

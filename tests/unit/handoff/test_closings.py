@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.occasion import Occasion
-from handoff.planning.closings import BEFORE_WATCH, Account, Watch, is_unsure, occasions_of, plain
+from handoff.occasion import BEFORE_WATCH, Occasion
+from handoff.planning.closings import Account, Watch, is_unsure, occasions_of
 from handoff.rules.insightly import InsightlyRule
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -196,10 +196,6 @@ def test_an_old_completion_says_when_it_was() -> None:
     ledger.hear(Row(state="COMPLETED", kind="project", closed_on=OLD))
     [project] = ledger.fired
     assert project.anchors["closed"].date() == OLD, "so it is long past"
-
-
-def test_an_umlaut_is_the_same_however_it_was_typed() -> None:
-    assert plain(" S\u00fcd  West") == plain("SU\u0308D west")
 
 
 @pytest.mark.parametrize("corrected", [None, NOON.date() + timedelta(days=2), NOON.date() - timedelta(days=2)])

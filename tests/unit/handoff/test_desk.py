@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from handoff.contact import Contact
-from handoff.delivery.desk import Desk, LimiterOf, effect_key, rendered
+from handoff.delivery.desk import Desk, LimiterOf, rendered
 from handoff.errors import TemplateError, WrongCredentials
 from handoff.rules.steps import KlickTippContact, KlickTippTag
-from handoff.target import Target
+from handoff.target import Target, effect_key
 from handoff.texts.templates import RuleFacts, variables_of
 from tests.support.domain import an_occasion
 from tests.support.targets import MemoryTarget

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.delivery.limiter import SPACING
-from handoff.ledger.quotas import next_day
-from handoff.planning.forecast import LONGEST_EARLY, AccountNow, Need, Outlook, forecast, requests_of
+from handoff.ledger.quotas import SPACING, AccountNow, next_day
+from handoff.planning.forecast import LONGEST_EARLY, Need, Outlook, forecast, requests_of
 from tests.support.domain import a_rule
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -61,12 +60,12 @@ def test_an_account_without_any_request_left_is_never_done() -> None:
 @pytest.mark.parametrize(
     ("steps", "bulk_from", "requests"),
     [
-        (["klicktipp.contact", "klicktipp.tag"], None, {"klicktipp_default": 200}),
+        (["klicktipp.contact", "klicktipp.tag"], None, {"klicktipp_default": 400}),
         (["activecampaign.tag"], None, {"activecampaign_default": 200}),
         (["activecampaign.contact", "activecampaign.tag"], None, {"activecampaign_default": 200}),
         (["activecampaign.contact", "activecampaign.tag"], 50, {"activecampaign_default": 4}),
         (["activecampaign.contact", "activecampaign.tag"], 101, {"activecampaign_default": 200}),
-        (["klicktipp.contact", "activecampaign.list"], 50, {"klicktipp_default": 100, "activecampaign_default": 300}),
+        (["klicktipp.contact", "activecampaign.list"], 50, {"klicktipp_default": 300, "activecampaign_default": 300}),
     ],
 )
 def test_what_steps_need(steps: list[str], bulk_from: int | None, requests: dict[str, int]) -> None:

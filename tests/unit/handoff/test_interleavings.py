@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from handoff.appointment import event_of
 from handoff.occasion import Occasion
-from handoff.planning.appointments import event_of, glimpsed
+from handoff.planning.appointments import glimpsed
 from tests.support.appointment_life import KEY, WORDS, Life
 
 LONGEST = 5

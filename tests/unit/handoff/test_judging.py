@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handoff.delivery.judging import judge_list
 from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
 from handoff.occasion import Occasion
+from handoff.planning.judging import judge_list
 from handoff.registration import Presence, Registration
 from handoff.rules.rule import Rule
 from tests.support.domain import START, a_rule, an_occasion, stay

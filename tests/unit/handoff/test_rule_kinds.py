@@ -144,6 +144,26 @@ def test_only_those_who_ticked_the_box(ticked: bool | None, expected: bool) -> N
     assert (found.included, found.reason) == (expected, "customer" if expected else "no_newsletter")
 
 
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"confirmed": True}, True), ({}, True), ({"confirmed": False}, False), ({"announced": True}, False),
+        ({"announced": True, "confirmed": True}, True), ({"announced": True, "confirmed": False}, False),
+    ],
+)  # fmt: skip
+def test_only_what_the_provider_has_confirmed(facts: dict[str, object], expected: bool) -> None:
+    waiting = Rule.model_validate(APPOINTMENT | {"confirmed_only": True})
+    assert waiting.matches(appointment(**facts)) is expected
+    assert Rule.model_validate(APPOINTMENT).matches(appointment(**facts))
+    assert "once it is confirmed" in waiting.audience()
+
+
+def test_the_option_to_wait_for_a_confirmation_makes_no_new_version_of_other_rules() -> None:
+    plain, given = (Rule.model_validate(APPOINTMENT | more) for more in ({}, {"confirmed_only": False}))
+    assert "confirmed_only" not in plain.model_dump()
+    assert plain.spec_hash == given.spec_hash != Rule.model_validate(APPOINTMENT | {"confirmed_only": True}).spec_hash
+
+
 def test_everybody_listed_is_judged_in() -> None:
     person = Registration("55", "eva@example.org", CLOSED)
     for spec, occasion, reason in ((WON, closed(), "attached"), (ANSWERED, answer(), "answered")):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handoff.contact import Contact
+from handoff.spellings import folded
 from hooks.protocols.answers import clean
 from hooks.protocols.wire import Request
 
@@ -44,3 +45,7 @@ def test_what_was_sent_is_left_out_in_either_case_and_long_texts_as_they_are() -
     text = "Ein langer Text " * 20
     request = Request("POST", "/", "write", changes=True, json={"last": "Özil", "text": text})
     assert clean(f"özil, %c3%96zil: {text.strip()}", request) == "…, …: …"
+
+
+def test_an_umlaut_is_the_same_however_it_was_typed() -> None:
+    assert folded(" S\u00fcd  West") == folded("SU\u0308D west")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from handoff.contact import Contact
+from handoff.contact import Contact, normalise_email
 from handoff.errors import Refused, Transient, UnknownOutcome
 from handoff.rules.steps import (
     ActiveCampaignContact,
@@ -89,6 +89,16 @@ def test_untag_deletes_the_association_and_does_nothing_when_there_is_none(steps
         script = Script(*replies)
         script.run(steps.send(a_call(UNTAG_STEP)))
         assert not any(request.changes for request in script.requests)
+
+
+@pytest.mark.parametrize("shown", ["eva@xn--mller-kva.de", "Eva@Müller.de"])
+def test_a_contact_is_found_however_its_domain_is_shown(steps, shown):
+    call = a_call(UNTAG_STEP, Contact(normalise_email("eva@xn--mller-kva.de")))
+    found = answer({"contacts": [{"id": "10", "email": shown}]})
+    script = Script(TAGS, found, CARRIES, answer({}))
+    script.run(steps.send(call))
+    assert script.asked[-1] == ("DELETE", "/contactTags/7")
+    assert Script(found, CARRIES).run(steps.seen(call)) is None
 
 
 def test_list_subscribes_somebody_who_was_never_on_it(steps):

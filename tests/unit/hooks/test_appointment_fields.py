@@ -35,7 +35,7 @@ def test_klicktipp_takes_unix_seconds() -> None:
     call = call_of(KlickTippContact(step="klicktipp.contact", fields=fields))
     labels = answer({"field1": "Beginn", "field2": "Ende"})
     kept = {"id": "7", "field1": "1778400000", "field2": "1778401800"}
-    script = Script(labels, answer(kept))
+    script = Script(answer(["Diesen Kontakt gibt es nicht."], 404), labels, answer(kept))
     script.run(steps.send(call))
     assert script.requests[-1].json["fields"] == {"field1": "1778400000", "field2": "1778401800"}
     assert Script(answer([7]), answer(kept)).run(steps.seen(call)) == {"contact_id": 7}

@@ -131,13 +131,21 @@ def test_a_queue_that_cannot_be_read_is_transient(document):
         ("2026-11-19T10:00:00", (2026, 11, 19, 9)),
         (" 2026-07-19 10:00 ", (2026, 7, 19, 8)),
         ("2026-11-19", (2026, 11, 18, 23)),
-        ("2026-10-25T02:30:00", (2026, 10, 25, 0, 30)),
+        ("2026-10-25T02:30:00", (2026, 10, 25, 1, 30)),
         ("2027-03-28T02:30:00", (2027, 3, 28, 1, 30)),
     ],
 )
 def test_dates_with_and_without_a_zone(given, expected):
     (found,) = read(an_answer(NPS_date=given)).answers
     assert found.answered_at == datetime(*expected, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("minute", "expected"), [(9, (0, 10)), (10, (1, 10)), (50, (1, 10))])
+def test_in_the_doubled_hour_a_change_is_not_older_than_what_was_said_before(minute, expected):
+    callexa = CallexaProtocol("cx", "owner@example.com", KEY, now=lambda: datetime(2026, 10, 25, 1, minute, tzinfo=UTC))
+    told = Script(answer({"answers": [an_answer(NPS_date="2026-10-25T02:10:00")]}))
+    (found,) = told.run(callexa.answers("s1")).answers
+    assert found.answered_at == datetime(2026, 10, 25, *expected, tzinfo=UTC)
 
 
 def test_dates_without_a_zone_are_in_the_connections():

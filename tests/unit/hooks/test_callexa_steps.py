@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from handoff.contact import Contact
+from handoff.contact import Contact, normalise_email
 from handoff.errors import Refused, Transient
 from handoff.rules.steps import CallexaRecipient, KlickTippTag
 from hooks.callexa_steps import CallexaSteps
@@ -49,6 +49,12 @@ def test_the_queue_is_read_before_somebody_is_put_into_it(steps):
     assert script.requests[1].query == {"email": EVA}
     assert script.requests[2].json == {"email": EVA, "name": "Eva Öztürk", "external_id": OURS, "delay_days": 3}
     assert len(OURS) == 32
+
+
+def test_who_was_asked_lately_is_known_however_the_domain_is_shown(steps):
+    call = a_call(STEP, Contact(normalise_email("eva@xn--mller-kva.de")))
+    script = Script(SURVEYS, listed(email="Eva@xn--mller-kva.de", queued_at=ago(weeks=1)))
+    assert script.run(steps.send(call))["state"] == "skipped"
 
 
 def test_what_callexa_leaves_out_itself_is_a_proof_too(steps):

@@ -123,7 +123,7 @@ def test_what_a_connection_says() -> None:
 @pytest.mark.parametrize(("extra", "minutes"), [({}, 5.0), ({"poll_minutes": 2}, 2.0), ({"poll_minutes": ""}, 5.0)])
 def test_the_account_is_asked_every_five_minutes_unless_it_says_otherwise(extra: Any, minutes: float) -> None:
     account = account_of(CONN_ID, a_connection(login=PUBLIC, password=PRIVATE, extra=extra))
-    assert account.number("poll_minutes", 60.0, 1) == minutes
+    assert account.number("poll_minutes", ETerminHook.poll_minutes, 1) == minutes
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from handoff.appointment import event_of
 from handoff.errors import TargetError, Transient
 from handoff.occasion import Occasion
-from handoff.planning.appointments import Account, event_of
+from handoff.planning.appointments import Account
 from handoff.rules.appointment import AppointmentRule
+from handoff.times.timing import When
 from hooks.etermin import ETerminClient
 from hooks.etermin_cursor import FeedCursor
 from hooks.etermin_meaning import meaning
@@ -23,6 +25,7 @@ ASKING = AppointmentRule.model_validate({
     "id": "asking", "title": "Asking", "when": {"minutes": 0, "after": "booked"}, "newsletter_only": True,
     "steps": [{"step": "klicktipp.tag", "tag": "Newsletter"}],
 })  # fmt: skip
+MODIFIED = ASKING.model_copy(update={"when": When.model_validate({"minutes": 0, "after": "modified"})})
 
 
 async def no_wait() -> None:
@@ -36,12 +39,12 @@ class Watch:
         self.served, self.client, self.cursor = served, client, FeedCursor()
         self.known: dict[str, Occasion] = {}
 
-    async def poll(self, *, newsletter: bool = False) -> list[str]:
+    async def poll(self, *rules: AppointmentRule, newsletter: bool = False) -> list[str]:
         """Poll once and return what it meant, by key, ``-`` before what is cancelled."""
         polled = await poll(self.client, self.cursor)
         known = {key: one for key, one in self.known.items() if key in polled.keys}
-        rules = [ASKING] if newsletter else []
-        found = [one async for one in meaning(self.client, polled, known, ACCOUNT, rules)]
+        asking = [*rules, ASKING] if newsletter else rules
+        found = [one async for one in meaning(self.client, polled, known, ACCOUNT, asking)]
         news = [one for one in found if self.known.get(one.key) != one]
         self.known |= {one.key: one for one in found}
         self.cursor = FeedCursor.parse(polled.cursor.text())
@@ -156,7 +159,6 @@ async def test_what_cannot_be_read_is_named_and_the_others_are_read(watch: Watch
 @pytest.mark.parametrize(("said", "contacts", "ticked", "asked"), [
     (None, [{"Email": "Eva@example.test", "Newsletter": 1}], True, 1),
     (None, [{"Email": "eva@example.test", "Newsletter": 0}], False, 1),
-    (None, [], False, 1),
     (0, [{"Email": "eva@example.test", "Newsletter": 1}], False, 0),
     (True, [], True, 0),
 ])  # fmt: skip
@@ -170,6 +172,45 @@ async def test_the_newsletter_box_is_looked_up_once_where_nothing_is_said(
     assert watch.known["uid-1"].facts["newsletter"] is ticked
     assert len(watch.served.queries("/contact")) == asked
     assert event_of(watch.known["uid-1"]) == "created"
+
+
+SILENT = [[], [{"Email": "eva@example.test"}], [{"Email": "eva@example.test", "Newsletter": None}]]
+TICKED = [{"Email": "eva@example.test", "Newsletter": 1}]
+
+
+@pytest.mark.parametrize("silent", SILENT)
+async def test_that_nothing_is_said_of_the_box_is_no_no(watch: Watch, silent: list[Any]) -> None:
+    watch.served.feed(row())
+    watch.served.answer("/contact", (200, silent))
+    assert await watch.poll(newsletter=True) == ["uid-1"]
+    assert await watch.poll(newsletter=True) == [], "so that whoever begins anew gets further"
+    assert "newsletter" not in watch.known["uid-1"].facts
+    assert len(watch.served.queries("/contact")) == 1
+
+
+@pytest.mark.parametrize(("minutes", "asked"), [(181, 1), (119, 2), (5, 2), (-1, 1)])
+async def test_who_said_nothing_of_the_box_is_asked_again_shortly_before_the_moment(
+    watch: Watch, minutes: int, asked: int
+) -> None:
+    watch.served.feed(row())
+    watch.served.answer("/contact", (200, []))
+    await watch.poll(newsletter=True)
+    watch.served.answer("/contact", (200, TICKED))
+    reminder = ASKING.model_copy(update={"when": When.model_validate({"hours": 1, "before": "start"})})
+    # An hour before ten in Berlin.
+    watch.served.now = datetime(2026, 5, 11, 7, tzinfo=UTC) - timedelta(minutes=minutes)
+    await watch.poll(reminder)
+    assert len(watch.served.queries("/contact")) == asked
+    assert watch.known["uid-1"].facts.get("newsletter") is (True if asked == 2 else None)
+
+
+async def test_a_change_is_asked_about_anew(watch: Watch) -> None:
+    watch.served.feed(row())
+    watch.served.answer("/contact", (200, []), (200, TICKED))
+    await watch.poll(newsletter=True)
+    watch.served.feed(row(Sequence=1), token="8")
+    await watch.poll(MODIFIED)
+    assert [one.facts["newsletter"] for one in watch.known.values()] == [True, True]
 
 
 def test_a_cursor_is_read_as_it_was_written() -> None:

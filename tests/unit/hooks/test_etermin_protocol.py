@@ -184,6 +184,12 @@ def test_contacts_come_as_json_or_xml_and_have_the_address_that_was_asked_for():
         assert (found.id, found.newsletter, found.customer.email) == ("9", True, "Eva@example.test")
 
 
+@pytest.mark.parametrize("shown", ["eva@xn--mller-kva.de", "EVA@müller.de"])
+def test_a_contact_is_meant_however_its_domain_is_shown(shown):
+    (found,) = Script(answer([{"CID": 9, "Email": shown}])).run(CALLS.contacts("eva@müller.de"))
+    assert found.customer.email == shown
+
+
 @pytest.mark.parametrize("body", [b"<a>", b'<!DOCTYPE a [<!ENTITY b "c">]><a><d><e>&b;</e></d></a>', b""])
 def test_xml_that_is_broken_or_has_entities_is_no_answer(body):
     with pytest.raises(Transient, match="without JSON"):

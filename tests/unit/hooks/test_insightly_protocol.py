@@ -200,6 +200,11 @@ def test_contacts_are_found_by_address_in_any_case_the_oldest_first():
     assert (query["field_name"], query["field_value"], query["brief"]) == ("EMAIL_ADDRESS", "eva@example.org", "true")
 
 
+def test_a_contact_is_found_however_its_domain_is_shown():
+    shown = [EVA | {"EMAIL_ADDRESS": "Eva@xn--mller-kva.de"}]
+    assert len(Script(answer(shown)).run(CALLS.contacts_by_email("eva@müller.de"))) == 1
+
+
 def test_links_are_read_and_set_with_singular_names():
     listed = answer([{"LINK_ID": 1, "LINK_OBJECT_NAME": "Contact", "LINK_OBJECT_ID": 55}])
     script = Script(answer({"LINK_ID": 2}, 201), listed)

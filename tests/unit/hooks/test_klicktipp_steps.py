@@ -32,7 +32,7 @@ def steps() -> KlickTippSteps:
 
 def test_contact_is_one_upsert_with_names_opt_in_and_tag(steps):
     step = KlickTippContact(step="klicktipp.contact", opt_in="doi", tag="Webinar", fields={"Kurs": "A"})
-    script = Script(TAGS, answer({"field12345": "Kurs"}), answer({"23": "doi"}), stored())
+    script = Script(ABSENT, TAGS, answer({"field12345": "Kurs"}), answer({"23": "doi"}), stored())
     assert script.run(steps.send(a_call(step))) == {"tag_id": 21, "contact_id": 7}
     assert [request.path for request in script.requests if request.changes] == ["/subscriber"]
     assert script.requests[-1].json == {
@@ -45,9 +45,31 @@ def test_contact_is_one_upsert_with_names_opt_in_and_tag(steps):
 
 def test_a_steps_own_field_overrides_the_name_and_unknown_names_are_not_sent(steps):
     step = KlickTippContact(step="klicktipp.contact", fields={"fieldFirstName": "Evi"})
-    script = Script(stored())
+    script = Script(ABSENT, stored())
     script.run(steps.send(a_call(step, Contact(EMAIL))))
-    assert script.requests[0].json == {"email": EMAIL, "fields": {"fieldFirstName": "Evi"}}
+    assert script.requests[-1].json == {"email": EMAIL, "fields": {"fieldFirstName": "Evi"}}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"status": "Unsubscribed"}, {"status": "unsubscribed", "unsubscription": ""}, {"status": "Abgemeldet"},
+        {"unsubscription": "28.12.2024 22:52:09"}, {"status": "", "unsubscription": "28.12.2024"},
+    ],
+)  # fmt: skip
+def test_who_unsubscribed_is_never_signed_up_again(steps, shown):
+    script = Script(FOUND, stored(**shown))
+    with pytest.raises(Refused, match="no rule signs it up again") as caught:
+        script.run(steps.send(a_call(KlickTippContact(step="klicktipp.contact", opt_in="23"))))
+    assert not any(request.changes for request in script.requests)
+    assert EMAIL not in str(caught.value)
+
+
+@pytest.mark.parametrize("shown", [{"status": "Subscribed"}, {"status": "opt-in pending"}, {"status": ""}, {}])
+def test_who_is_subscribed_or_asked_is_updated(steps, shown):
+    script = Script(FOUND, stored(**shown), stored())
+    assert script.run(steps.send(a_call(KlickTippContact(step="klicktipp.contact")))) == {"contact_id": 7}
+    assert script.asked[-1] == ("POST", "/subscriber")
 
 
 def test_tag_is_one_call_for_a_known_contact(steps):

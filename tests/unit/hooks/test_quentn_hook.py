@@ -15,10 +15,10 @@ from handoff.errors import RateLimited, UnknownOutcome, WrongCredentials
 from handoff.ledger.quotas import Limits, Quota
 from handoff.rules.steps import QuentnCampaign, QuentnTerm
 from handoff.target import Promise
+from hooks.accounts import VENDORS
 from hooks.protocols.quentn_assumed import DATE_FORMAT, ZONE, MailStatuses
 from hooks.provider_info import QUENTN
 from hooks.quentn import QuentnHook, account_of, protocol_of, statuses_of
-from hooks.quentn_target import QuentnTarget
 from tests.support.calls import EVA, a_call
 from tests.support.loopback import serving
 
@@ -100,7 +100,7 @@ async def test_the_hook_makes_every_call(account: Account) -> None:
 
 async def test_the_target_adds_a_term_once_also_when_the_answer_is_lost(account: Account) -> None:
     account.drops = 1
-    target = QuentnTarget.from_connection("quentn_default", account.connection(settling_seconds=0.5))
+    target = VENDORS["quentn"].from_connection("quentn_default", account.connection(settling_seconds=0.5))
     for _ in range(2):
         await target.prepare(TERM.step)
     assert account.asked == [("GET", "/terms"), ("GET", "/terms")]
@@ -117,7 +117,7 @@ async def test_the_target_adds_a_term_once_also_when_the_answer_is_lost(account:
 
 
 async def test_a_lost_start_of_a_campaign_stays_in_doubt_and_a_rate_limit_does_not(account: Account) -> None:
-    target = QuentnTarget.from_connection("quentn_default", account.connection())
+    target = VENDORS["quentn"].from_connection("quentn_default", account.connection())
     account.busy = True
     with pytest.raises(RateLimited) as caught:
         await target.send(CAMPAIGN)
@@ -171,7 +171,7 @@ def test_the_host_may_be_given_with_or_without_the_path(host: str) -> None:
 def test_a_target_needs_the_numbers_of_mail_status(extra: dict[str, Any]) -> None:
     connection = a_connection(host="https://x", password=KEY, extra=json.dumps(extra))
     with pytest.raises(WrongCredentials, match="set mail_status_unknown, mail_status_single and mail_status_double"):
-        QuentnTarget.from_connection("q", connection)
+        VENDORS["quentn"].from_connection("q", connection)
 
 
 def test_what_a_connection_says() -> None:
@@ -180,9 +180,9 @@ def test_what_a_connection_says() -> None:
 
     assert statuses_of(account_of("q", connection(**NUMBERS))) == MailStatuses(0, 1, 2)
     assert statuses_of(account_of("q", connection(**NUMBERS, mail_status_temporary=3))) == MailStatuses(0, 1, 2, 3)
-    assert QuentnTarget.limits("q", connection()) == Limits(5.0, None)
+    assert VENDORS["quentn"].limits("q", connection()) == Limits(5.0, None)
     limited = connection(requests_per_second=2, requests_per_day=1000)
-    assert QuentnTarget.limits("q", limited) == Limits(2.0, Quota(1000, polling=0.0))
+    assert VENDORS["quentn"].limits("q", limited) == Limits(2.0, Quota(1000, polling=0.0))
     dates = protocol_of(account_of("q", connection(timezone="Europe/Zurich", date_format="%d.%m.%Y"))).dates
     assert (dates.zone, dates.form) == ("Europe/Zurich", "%d.%m.%Y")
     with pytest.raises(WrongCredentials, match="timezone"):

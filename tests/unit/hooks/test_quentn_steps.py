@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handoff.contact import Contact
+from handoff.contact import Contact, normalise_email
 from handoff.delivery.desk import rendered
 from handoff.errors import Refused, Transient, UnknownOutcome
 from handoff.rules.steps import KlickTippTag, QuentnCampaign, QuentnContact, QuentnTerm, QuentnUnterm, Step
@@ -19,7 +19,7 @@ from hooks.protocols.quentn_notes import LONGEST, NoteBlock
 from hooks.protocols.quentn_steps import QuentnSteps
 from hooks.protocols.wire import Request, Response
 from tests.support.calls import EVA, a_call
-from tests.support.conversation import answer
+from tests.support.conversation import Script, answer
 
 UNKNOWN, SINGLE, DOUBLE, TEMPORARY, GONE = 0, 1, 2, 3, 6
 TERM = QuentnTerm(step="quentn.term", term="Grün", create=True)
@@ -316,6 +316,16 @@ def test_a_term_is_created_and_given_to_a_new_contact(account: Account) -> None:
     assert account.changes() == [("POST", "/terms"), ("POST", "/contact"), ("PUT", "/contact/7/terms")]
     assert account.contacts[7] | {"terms": [20], "first_name": "Eva"} == account.contacts[7]
     assert account.seen(TERM) == {"contact_id": 7, "term_id": 20}
+
+
+def test_a_term_goes_however_the_domain_of_the_address_is_shown() -> None:
+    call = a_call(UNTERM, Contact(normalise_email("eva@xn--mller-kva.de")))
+    shown = {"id": 7, "mail": "Eva@xn--mller-kva.de", "terms": [12]}
+    script = Script(answer([{"id": 12, "name": "Grün"}]), answer([]), answer([shown]), answer({"success": True}))
+    steps = Account.another()
+    assert script.run(steps.send(call)) == {"term_id": 12}
+    assert (script.asked[-1], script.requests[-1].json) == (("DELETE", "/contact/7/terms"), [12])
+    assert Script(answer([shown])).run(steps.seen(call)) is None
 
 
 def test_two_workers_make_one_term(account: Account) -> None:

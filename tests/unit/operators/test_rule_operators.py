@@ -13,6 +13,7 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from handoff.errors import WrongCredentials
+from hooks.webinaris import WebinarisHook
 from operators.certify import CertifyOperator
 from operators.deliver import DeliverOperator, _rung_at, fail_if_stopped
 from operators.gather import GatherOperator
@@ -39,7 +40,7 @@ def test_every_template_field_is_an_attribute_of_the_same_name(operator: Any) ->
 def test_watching_operators_name_their_connections() -> None:
     made: Any = RecordWebinarsOperator(task_id="task", webinaris_conn_id="w", ledger_conn_id="l")
     assert [getattr(made, name) for name in made.template_fields] == ["w", "l"]
-    made = NextWebinarPollOperator(task_id="task", source="webinaris", account="w", ledger_conn_id="l")
+    made = NextWebinarPollOperator(task_id="task", hook=WebinarisHook, account="w", ledger_conn_id="l")
     assert [getattr(made, name) for name in made.template_fields] == ["webinaris", "w", "l"]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,6 +96,26 @@ def test_a_deletion_since(account: ETerminAccount) -> None:
     found = a_sensor(events="deleted").execute(CONTEXT)
     assert (found["appointments"], found["event"]) == (["uid-9"], "deleted")
     assert found["moment"] == "2026-05-10T06:30:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("since", "at", "told"),
+    [
+        ("00:40", "02:20", ["2026-10-25T01:20:00+00:00"]),
+        ("00:10", "02:25", ["2026-10-25T00:25:00+00:00"]),
+        ("00:40", "02:25", []),
+        ("01:21", "02:20", []),
+    ],
+)
+def test_in_the_doubled_hour_a_deletion_is_told(account: ETerminAccount, since: str, at: str, told: list[str]) -> None:
+    # In Berlin it is twenty past two for the second time; five minutes later it was so once, an hour ago.
+    account.now = datetime(2026, 10, 25, 1, 20, 30, tzinfo=UTC)
+    account.answer("/appointmentdeleted", (200, [gone("uid-9", TimeStamp=f"2026-10-25T{at}:00")]))
+    sensor = a_sensor(events="deleted", since=f"2026-10-25T{since}:00Z")
+    if told:
+        assert [sensor.execute(CONTEXT)["moment"]] == told
+    else:
+        deferred(sensor)
 
 
 async def test_the_trigger_goes_on_with_the_token_and_tells_a_change_from_a_booking(account: ETerminAccount) -> None:

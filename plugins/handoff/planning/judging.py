@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from handoff.audience import listed as by_name
-from handoff.delivery.by_hand import SOURCE as BY_HAND
 from handoff.ledger.registrations import Listed
 from handoff.ledger.verdicts import Judged
-from handoff.occasion import Occasion
+from handoff.occasion import BY_HAND, Occasion
 from handoff.registration import Registration
 from handoff.rules.rule import Rule
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import RowMapping, text
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from handoff.consent import Subject, refusal
-from handoff.ledger import consents, suppressions
+from handoff.ledger import consents, opt_ins, suppressions
 from handoff.ledger.consents import Entry
 from handoff.ledger.opt_ins import OptedIn
 from handoff.ledger.storable import storable
@@ -19,20 +19,6 @@ from handoff.rules.rule import Rule
 
 LIFTED_BECAUSE = "double opt-in"
 LONGEST_USER_AGENT = 500
-
-# The contact first, as whoever erases does: after that there is nothing left to confirm. Of two mails that one person
-# confirms at the same moment the second sees what the first said.
-LOCK_CONTACT = text("SELECT FROM handoff.contacts WHERE id = :contact_id AND NOT erased FOR NO KEY UPDATE")
-CONFIRM = text("""
-    UPDATE handoff.opt_ins AS opt_in SET confirmed_at = clock_timestamp(), ip = :ip, user_agent = :user_agent,
-        message_id = COALESCE(effect.proof ->> 'message_id', '')
-    FROM handoff.effects AS effect
-    JOIN handoff.handoffs AS handoff ON handoff.id = effect.handoff_id
-    JOIN handoff.batches AS batch ON batch.id = handoff.batch_id
-    WHERE opt_in.effect_id = :effect_id AND effect.id = opt_in.effect_id
-      AND opt_in.confirmed_at IS NULL AND opt_in.expires_at > clock_timestamp()
-    RETURNING opt_in.*, batch.rule_id
-""")
 
 
 async def confirm(
@@ -48,12 +34,13 @@ async def confirm(
     :param ip: from where the button was pressed, like ``user_agent``.
     :returns: ``False`` when that was done before, the link has expired, or the person was erased.
     """
-    if (await connection.execute(LOCK_CONTACT, {"contact_id": asked.contact_id})).first() is None:
+    if not await opt_ins.hold_contact(connection, asked.contact_id):
         return False
     subject = Subject(asked.contact_key, asked.channel, asked.purpose)
     before = (await consents.standings(connection, [subject]))[subject]
-    given = {"effect_id": asked.effect_id, "ip": storable(ip), "user_agent": storable(user_agent[:LONGEST_USER_AGENT])}
-    row = (await connection.execute(CONFIRM, given)).mappings().one_or_none()
+    row = await opt_ins.confirm(
+        connection, asked.effect_id, ip=storable(ip), user_agent=storable(user_agent[:LONGEST_USER_AGENT])
+    )
     if row is None:
         return False
     await consents.add(connection, [_entry(row)])
