@@ -77,8 +77,8 @@ def _given(survey: CallexaSurvey, answer: Answer, effect_key: str, asked: Asked 
     if asked is None:
         return GivenAnswer(survey.names[0], answer.rating, ref, answer.answered_at, via=CallexaHook.conn_type)
     return GivenAnswer(
-        asked.survey, answer.rating, ref, answer.answered_at, answer.comment, CallexaHook.conn_type, contact_id=asked.contact_id,
-        effect_id=asked.effect_id, rule_id=asked.rule_id, occasion_id=asked.occasion_id,
+        asked.survey, answer.rating, ref, answer.answered_at, answer.comment, CallexaHook.conn_type,
+        contact_id=asked.contact_id, effect_id=asked.effect_id, rule_id=asked.rule_id, occasion_id=asked.occasion_id,
     )  # fmt: skip
 
 

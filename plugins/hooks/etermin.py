@@ -52,6 +52,7 @@ def account_of(conn_id: str, connection: ConnectionValues) -> Account:
     if not is_key(account.login) or not is_key(account.password):
         words = "put the public API key into Login and the private one into Password (eTermin: API > API & Web Push)"
         raise WrongCredentials(conn_id, READING, words)
+    # Used by the watch alone; refused here, so that the Test button tells of it.
     account.number("poll_minutes", ETerminHook.poll_minutes, 1)
     return account.below(API_PATH)
 

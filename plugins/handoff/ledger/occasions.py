@@ -217,7 +217,7 @@ def _name(occasion: Occasion) -> dict[str, str]:
 
 
 async def lock(connection: AsyncConnection, events: Iterable[Occasion]) -> None:
-    """Let nobody else plan for these occasions until the transaction ends; before all other locks of it."""
+    """Let nobody else plan for these occasions until the transaction ends: in one order, before its other locks."""
     names = {f"{one.source}/{one.account}/{one.key}" for one in events}
     await connection.execute(LOCK, {"names": sorted(names)})
 
