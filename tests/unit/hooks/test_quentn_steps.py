@@ -8,25 +8,18 @@ from typing import Any
 import pytest
 
 from handoff.contact import Contact, normalise_email
-from handoff.delivery.desk import rendered
 from handoff.errors import Refused, Transient, UnknownOutcome
 from handoff.rules.steps import KlickTippTag, QuentnCampaign, QuentnContact, QuentnTerm, QuentnUnterm, Step
-from handoff.target import Call
-from handoff.texts.templates import variables_of
-from hooks.protocols.quentn import QuentnProtocol
-from hooks.protocols.quentn_assumed import MailStatuses
 from hooks.protocols.quentn_notes import LONGEST, NoteBlock
-from hooks.protocols.quentn_steps import QuentnSteps
-from hooks.protocols.wire import Request, Response
 from tests.support.calls import EVA, a_call
 from tests.support.conversation import Script, answer
+from tests.support.quentn_account import DOUBLE, SINGLE, TEMPORARY, UNKNOWN, QuentnAccount, call_of
 
-UNKNOWN, SINGLE, DOUBLE, TEMPORARY, GONE = 0, 1, 2, 3, 6
+GONE = 6
 TERM = QuentnTerm(step="quentn.term", term="Grün", create=True)
 UNTERM = QuentnUnterm(step="quentn.unterm", term="Grün")
 CAMPAIGN = QuentnCampaign(step="quentn.campaign", campaign=42)
 NOTE = "Bitte Süßes 🍬\nkein Kaffee"
-FIELDS = [{"field_name": "field_start", "label": "Terminbeginn", "field_type": "date"}]
 
 
 def a_contact_step(**changes: Any) -> QuentnContact:
@@ -38,127 +31,13 @@ FULL = a_contact_step(
 )
 
 
-class Account:
-    """A Quentn that keeps contacts and terms.
-
-    :ivar lose: method and end of the path of changes whose answer is lost, once each, after they were done.
-    :ivar remembers: the status that an address had when its contact was deleted.
-    """
-
-    def __init__(self) -> None:
-        self.contacts: dict[int, dict[str, Any]] = {}
-        self.terms: dict[int, str] = {}
-        self.started: list[dict[str, Any]] = []
-        self.remembers: dict[str, int] = {}
-        self.asked: list[Request] = []
-        self.lose: list[tuple[str, str]] = []
-        self.hidden: set[str] = set()
-        self.steps = self.another()
-
-    @staticmethod
-    def another() -> QuentnSteps:
-        return QuentnSteps(QuentnProtocol("quentn_default", "key"), MailStatuses(UNKNOWN, SINGLE, DOUBLE, TEMPORARY))
-
-    def add(self, status: int = DOUBLE, **values: Any) -> dict[str, Any]:
-        number = len(self.contacts) + 7
-        self.contacts[number] = {"id": number, "mail": EVA.email, "mail_status": status, "terms": [], **values}
-        return self.contacts[number]
-
-    def send(self, step: Step, **known: Any) -> Any:
-        return self.run(self.steps.send(call_of(step, **known)))
-
-    def seen(self, step: Step, **known: Any) -> Any:
-        return self.run(self.steps.seen(call_of(step, **known)))
-
-    def changes(self) -> list[tuple[str, str]]:
-        return [(request.method, request.path) for request in self.asked if request.changes]
-
-    def run(self, operation: Any) -> Any:
-        reply: Any = None
-        try:
-            while True:
-                wanted = operation.throw(reply) if isinstance(reply, Exception) else operation.send(reply)
-                reply = self._exchange(wanted) if isinstance(wanted, Request) else self._shared(wanted)
-        except StopIteration as stop:
-            return stop.value
-
-    def _shared(self, wanted: Any) -> Any:
-        try:
-            return self.run(wanted.start())
-        except Transient as error:
-            return error
-
-    def _exchange(self, request: Request) -> Response | UnknownOutcome:
-        self.asked.append(request)
-        response = self._answer(request)
-        for lost in self.lose:
-            if request.method == lost[0] and request.path.endswith(lost[1]):
-                self.lose.remove(lost)
-                return UnknownOutcome("quentn_default", request.operation)
-        return response
-
-    def _answer(self, request: Request) -> Response:
-        match request.method, request.path.split("/")[1:]:
-            case "GET", ["terms"]:
-                first = int(request.query["offset"])
-                return answer([{"id": one, "name": name} for one, name in list(self.terms.items())[first:]])
-            case "POST", ["terms"]:
-                known = {name.lower(): one for one, name in self.terms.items()}
-                number = known.get(request.json["name"].lower(), len(self.terms) + 20)
-                self.terms.setdefault(number, request.json["name"])
-                return answer({"id": number})
-            case "GET", ["custom-fields"]:
-                return answer(FIELDS)
-            case "POST", ["contact"]:
-                return self._put(request.json)
-            case "GET", ["contact", who]:
-                return self._look(who.replace("%40", "@"), request.query["fields"].split(","))
-            case "PUT", ["contact", number]:
-                self.contacts[int(number)].update(request.json)
-                return answer({"success": True})
-            case method, ["contact", number, "terms"]:
-                terms = self.contacts[int(number)]["terms"]
-                kept = [one for one in terms if one not in request.json]
-                self.contacts[int(number)]["terms"] = kept + (request.json if method == "PUT" else [])
-                return answer({"success": True})
-            case "POST", ["cb", _]:
-                self.started.append(request.json)
-                return answer({"success": True})
-        raise AssertionError(request)
-
-    def _put(self, body: dict[str, Any]) -> Response:
-        assert body["duplicate_check_method"] == "email"
-        values = body["contact"]
-        assert "mail_status" not in values
-        same = [one for one in self.contacts.values() if one["mail"] == values["mail"]]
-        stored = same[0] if same else self.add(self.remembers.get(values["mail"], UNKNOWN))
-        empty = {name: value for name, value in values.items() if not stored.get(name)}
-        stored.update(empty if body["duplicate_merge_method"] == "add" else values)
-        return answer(self._shown(stored, ["id", *body["return_fields"]]))
-
-    def _look(self, who: str, fields: list[str]) -> Response:
-        if who.isdigit():
-            return answer(self._shown(self.contacts[int(who)], fields, hide=False))
-        found = [self._shown(one, fields) for one in self.contacts.values() if one["mail"] == who]
-        return answer(found) if found else answer({"error": True, "message": "Contact not found"}, 404)
-
-    def _shown(self, contact: dict[str, Any], fields: list[str], *, hide: bool = True) -> dict[str, Any]:
-        return {name: contact.get(name) for name in fields if not (hide and name in self.hidden)}
-
-
-def call_of(step: Step, **known: Any) -> Call:
-    call = a_call(step, **known)
-    variables = variables_of(call.contact, call.occasion, call.rule)
-    return a_call(rendered(step, variables), **known)
-
-
 @pytest.fixture
-def account() -> Account:
-    return Account()
+def account() -> QuentnAccount:
+    return QuentnAccount()
 
 
 @pytest.mark.parametrize("hidden", [set(), {"mail_status", "terms", "comment"}])
-def test_a_new_contact_gets_fields_notes_and_the_single_opt_in(account: Account, hidden: set[str]) -> None:
+def test_a_new_contact_gets_fields_notes_and_the_single_opt_in(account: QuentnAccount, hidden: set[str]) -> None:
     account.hidden = hidden
     assert account.seen(FULL) is None
     assert account.send(FULL) == {"contact_id": 7}
@@ -173,7 +52,7 @@ def test_a_new_contact_gets_fields_notes_and_the_single_opt_in(account: Account,
     assert account.changes()[2:] == [("POST", "/contact")]
 
 
-def test_without_the_option_the_status_is_left_to_quentn(account: Account) -> None:
+def test_without_the_option_the_status_is_left_to_quentn(account: QuentnAccount) -> None:
     account.send(a_contact_step())
     assert account.contacts[7]["mail_status"] == UNKNOWN
     assert account.changes() == [("POST", "/contact")]
@@ -181,7 +60,7 @@ def test_without_the_option_the_status_is_left_to_quentn(account: Account) -> No
 
 
 @pytest.mark.parametrize("status", [SINGLE, DOUBLE, TEMPORARY])
-def test_a_known_status_is_never_changed(account: Account, status: int) -> None:
+def test_a_known_status_is_never_changed(account: QuentnAccount, status: int) -> None:
     account.add(status)
     account.send(FULL)
     assert account.contacts[7]["mail_status"] == status
@@ -190,7 +69,7 @@ def test_a_known_status_is_never_changed(account: Account, status: int) -> None:
 
 @pytest.mark.parametrize("step", [FULL, TERM, CAMPAIGN], ids=lambda step: step.step)
 @pytest.mark.parametrize("status", [GONE, 4, 99, str(GONE)])
-def test_nothing_is_done_with_somebody_who_unsubscribed(account: Account, step: Step, status: Any) -> None:
+def test_nothing_is_done_with_somebody_who_unsubscribed(account: QuentnAccount, step: Step, status: Any) -> None:
     account.add(DOUBLE)
     account.add(status)
     account.terms[20] = "Grün"
@@ -201,7 +80,7 @@ def test_nothing_is_done_with_somebody_who_unsubscribed(account: Account, step: 
 
 @pytest.mark.parametrize("step", [FULL, TERM, CAMPAIGN], ids=lambda step: step.step)
 def test_somebody_whose_contact_was_deleted_after_unsubscribing_stays_unsubscribed(
-    account: Account, step: Step
+    account: QuentnAccount, step: Step
 ) -> None:
     account.remembers[EVA.email] = GONE
     for _ in range(2):
@@ -214,7 +93,7 @@ def test_somebody_whose_contact_was_deleted_after_unsubscribing_stays_unsubscrib
 
 
 @pytest.mark.parametrize("status", [None, "", "abgemeldet"])
-def test_a_status_that_is_no_number_is_not_guessed(account: Account, status: Any) -> None:
+def test_a_status_that_is_no_number_is_not_guessed(account: QuentnAccount, status: Any) -> None:
     account.add(status)
     with pytest.raises(Refused, match="without a number as its mail_status"):
         account.send(TERM)
@@ -222,7 +101,7 @@ def test_a_status_that_is_no_number_is_not_guessed(account: Account, status: Any
 
 
 @pytest.mark.parametrize("lost", [("POST", "/contact"), ("PUT", "/contact/7")])
-def test_a_lost_answer_is_settled_by_reading(account: Account, lost: tuple[str, str]) -> None:
+def test_a_lost_answer_is_settled_by_reading(account: QuentnAccount, lost: tuple[str, str]) -> None:
     account.lose = [lost]
     with pytest.raises(UnknownOutcome):
         account.send(FULL)
@@ -246,13 +125,13 @@ def test_a_lost_answer_is_settled_by_reading(account: Account, lost: tuple[str, 
         ({"mail_status": GONE}, False),
     ],
 )
-def test_a_contact_is_seen_when_everything_is_kept(account: Account, changes: dict[str, Any], seen: bool) -> None:
+def test_a_contact_is_seen_when_everything_is_kept(account: QuentnAccount, changes: dict[str, Any], seen: bool) -> None:
     account.send(FULL)
     account.contacts[7].update(changes)
     assert (account.seen(FULL) is not None) is seen
 
 
-def test_merge_add_leaves_what_was_there_and_is_seen_all_the_same(account: Account) -> None:
+def test_merge_add_leaves_what_was_there_and_is_seen_all_the_same(account: QuentnAccount) -> None:
     account.add(DOUBLE, company="Alt", first_name="Evi")
     step = a_contact_step(merge="add", fields={"company": "Neu", "job_title": "Chefin"})
     account.send(step)
@@ -263,7 +142,7 @@ def test_merge_add_leaves_what_was_there_and_is_seen_all_the_same(account: Accou
     assert account.seen(step) is None
 
 
-def test_notes_of_people_stay_and_ours_are_replaced(account: Account) -> None:
+def test_notes_of_people_stay_and_ours_are_replaced(account: QuentnAccount) -> None:
     account.add(DOUBLE, comment="Ruft gern an.\r\n")
     account.send(FULL)
     later = a_contact_step(notes="Doch Kaffee")
@@ -288,7 +167,7 @@ def test_an_appointment_has_one_block_however_often_it_changes() -> None:
     assert booked == moved != other
 
 
-def test_a_contact_that_is_not_there_is_made_only_if_asked(account: Account) -> None:
+def test_a_contact_that_is_not_there_is_made_only_if_asked(account: QuentnAccount) -> None:
     step = a_contact_step(create=False, fields={"company": "", "Terminbeginn": ""})
     assert account.seen(step) == account.send(step) == {}
     assert (account.contacts, account.changes()) == ({}, [])
@@ -311,7 +190,7 @@ def test_a_note_cannot_break_out_of_its_block_and_is_cut() -> None:
     assert str(NoteBlock.of(call, "x")) in NoteBlock.of(call, "x").put_into(f"[handoff {mark}] cut off by hand")
 
 
-def test_a_term_is_created_and_given_to_a_new_contact(account: Account) -> None:
+def test_a_term_is_created_and_given_to_a_new_contact(account: QuentnAccount) -> None:
     assert account.send(TERM) == {"contact_id": 7, "term_id": 20}
     assert account.changes() == [("POST", "/terms"), ("POST", "/contact"), ("PUT", "/contact/7/terms")]
     assert account.contacts[7] | {"terms": [20], "first_name": "Eva"} == account.contacts[7]
@@ -322,13 +201,13 @@ def test_a_term_goes_however_the_domain_of_the_address_is_shown() -> None:
     call = a_call(UNTERM, Contact(normalise_email("eva@xn--mller-kva.de")))
     shown = {"id": 7, "mail": "Eva@xn--mller-kva.de", "terms": [12]}
     script = Script(answer([{"id": 12, "name": "Grün"}]), answer([]), answer([shown]), answer({"success": True}))
-    steps = Account.another()
+    steps = QuentnAccount.another()
     assert script.run(steps.send(call)) == {"term_id": 12}
     assert (script.asked[-1], script.requests[-1].json) == (("DELETE", "/contact/7/terms"), [12])
     assert Script(answer([shown])).run(steps.seen(call)) is None
 
 
-def test_two_workers_make_one_term(account: Account) -> None:
+def test_two_workers_make_one_term(account: QuentnAccount) -> None:
     account.add(terms=[3])
     account.send(TERM)
     account.steps = account.another()
@@ -338,7 +217,7 @@ def test_two_workers_make_one_term(account: Account) -> None:
     assert account.changes().count(("PUT", "/contact/7/terms")) == 1
 
 
-def test_a_term_for_a_known_contact_is_one_look_and_one_change(account: Account) -> None:
+def test_a_term_for_a_known_contact_is_one_look_and_one_change(account: QuentnAccount) -> None:
     account.terms[20] = "grün"
     account.add()
     account.run(account.steps.prepare(TERM))
@@ -347,7 +226,7 @@ def test_a_term_for_a_known_contact_is_one_look_and_one_change(account: Account)
     assert len(account.asked) == QuentnTerm.requests
 
 
-def test_the_contact_of_an_earlier_step_is_meant_else_the_oldest(account: Account) -> None:
+def test_the_contact_of_an_earlier_step_is_meant_else_the_oldest(account: QuentnAccount) -> None:
     for _ in range(2):
         account.add()
     assert account.send(TERM, contact_id=8)["contact_id"] == 8
@@ -356,7 +235,7 @@ def test_the_contact_of_an_earlier_step_is_meant_else_the_oldest(account: Accoun
     assert [one["terms"] for one in account.contacts.values()] == [[], []]
 
 
-def test_lost_terms_are_settled_by_reading(account: Account) -> None:
+def test_lost_terms_are_settled_by_reading(account: QuentnAccount) -> None:
     account.lose = [("PUT", "/terms")]
     with pytest.raises(UnknownOutcome):
         account.send(TERM)
@@ -370,7 +249,7 @@ def test_lost_terms_are_settled_by_reading(account: Account) -> None:
 
 
 @pytest.mark.parametrize("step", [TERM, CAMPAIGN], ids=lambda step: step.step)
-def test_a_contact_whose_creation_was_lost_leaves_the_step_itself_untried(account: Account, step: Step) -> None:
+def test_a_contact_whose_creation_was_lost_leaves_the_step_itself_untried(account: QuentnAccount, step: Step) -> None:
     account.lose = [("POST", "/contact")]
     with pytest.raises(Transient):
         account.send(step)
@@ -379,7 +258,7 @@ def test_a_contact_whose_creation_was_lost_leaves_the_step_itself_untried(accoun
     assert len(account.started) == (step is CAMPAIGN)
 
 
-def test_a_term_is_removed_also_from_somebody_who_unsubscribed(account: Account) -> None:
+def test_a_term_is_removed_also_from_somebody_who_unsubscribed(account: QuentnAccount) -> None:
     account.terms[20] = "Grün"
     assert account.send(UNTERM) == {"term_id": 20}
     account.add(GONE, terms=[3, 20])
@@ -390,7 +269,7 @@ def test_a_term_is_removed_also_from_somebody_who_unsubscribed(account: Account)
     assert account.seen(QuentnTerm(step="quentn.term", term="Rot")) is None
 
 
-def test_terms_that_are_not_shown_prove_nothing(account: Account) -> None:
+def test_terms_that_are_not_shown_prove_nothing(account: QuentnAccount) -> None:
     account.terms[20] = "Grün"
     account.add(terms=None)
     for operation in (account.seen, account.send):
@@ -398,7 +277,7 @@ def test_terms_that_are_not_shown_prove_nothing(account: Account) -> None:
             operation(UNTERM)
 
 
-def test_a_campaign_is_started_once_and_cannot_be_read(account: Account) -> None:
+def test_a_campaign_is_started_once_and_cannot_be_read(account: QuentnAccount) -> None:
     assert account.send(CAMPAIGN) == {"contact_id": 7, "campaign_id": 42}
     assert account.started == [{"mail": EVA.email, "first_name": "Eva", "family_name": "Öztürk"}]
     account.lose = [("POST", "/cb/42")]
@@ -410,14 +289,14 @@ def test_a_campaign_is_started_once_and_cannot_be_read(account: Account) -> None
     assert TERM.readable
 
 
-def test_names_that_the_source_does_not_know_are_not_overwritten(account: Account) -> None:
+def test_names_that_the_source_does_not_know_are_not_overwritten(account: QuentnAccount) -> None:
     account.add(first_name="Eva")
     account.run(account.steps.send(a_call(a_contact_step(), Contact(EVA.email))))
     assert account.contacts[7]["first_name"] == "Eva"
     assert account.asked[-1].json["contact"] == {"mail": EVA.email}
 
 
-def test_steps_of_another_vendor_are_refused(account: Account) -> None:
+def test_steps_of_another_vendor_are_refused(account: QuentnAccount) -> None:
     for operation in (account.send, account.seen):
         with pytest.raises(Refused, match="is a Quentn account"):
             operation(KlickTippTag(step="klicktipp.tag", tag="x"))
