@@ -14,7 +14,7 @@ from hooks.protocols.klicktipp import ContactDocument, KlickTippProtocol, says_n
 from hooks.protocols.shared import Conversation
 
 NUMERIC = re.compile(r"[+\d][\d ./,()-]*")
-OPEN = frozenset({"subscribed", "opt-in pending"})
+OPEN = frozenset({"subscribed", "opt-in pending", "pending"})
 CLOSED = (
     "in KlickTipp this contact is not subscribed (abgemeldet; status {!r}): no rule signs it up again; only the person "
     "can, by a double opt-in"

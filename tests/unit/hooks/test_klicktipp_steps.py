@@ -65,7 +65,9 @@ def test_who_unsubscribed_is_never_signed_up_again(steps, shown):
     assert EMAIL not in str(caught.value)
 
 
-@pytest.mark.parametrize("shown", [{"status": "Subscribed"}, {"status": "opt-in pending"}, {"status": ""}, {}])
+@pytest.mark.parametrize(
+    "shown", [{"status": "Subscribed"}, {"status": "opt-in pending"}, {"status": "Pending"}, {"status": ""}, {}]
+)
 def test_who_is_subscribed_or_asked_is_updated(steps, shown):
     script = Script(FOUND, stored(**shown), stored())
     assert script.run(steps.send(a_call(KlickTippContact(step="klicktipp.contact")))) == {"contact_id": 7}
