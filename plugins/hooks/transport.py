@@ -124,6 +124,7 @@ class AsyncTransport:
     async def _exchange(self, request: Request) -> Response:
         if self._throttle:
             await self._throttle()
+        began = time.monotonic()
         try:
             async with self._client().request(
                 request.method,
@@ -136,7 +137,8 @@ class AsyncTransport:
                 timeout=self._patience(request),
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
-                return Response(reply.status, headers, await self._body(request, reply))
+                body = await self._body(request, reply)
+                return Response(reply.status, headers, body, time.monotonic() - began)
         except (aiohttp.ClientError, OSError, ValueError, AnswerTooLarge) as error:
             failure = lost(self.account, request, error, not isinstance(error, NEVER_SENT))
         raise failure
@@ -212,7 +214,7 @@ class SyncTransport:
         return wanted.work() if isinstance(wanted, Aside) else self.run(wanted.start())
 
     def _exchange(self, request: Request) -> Response:
-        timeout = max(self.timeout, request.timeout)
+        timeout, began = max(self.timeout, request.timeout), time.monotonic()
         try:
             with self.session.request(
                 request.method,
@@ -226,7 +228,8 @@ class SyncTransport:
                 timeout=(self.connect_timeout, timeout),
             ) as reply:
                 headers = {name.lower(): value for name, value in reply.headers.items()}
-                return Response(reply.status_code, headers, self._body(request, reply, timeout))
+                body = self._body(request, reply, timeout)
+                return Response(reply.status_code, headers, body, time.monotonic() - began)
         except (requests.RequestException, OSError, ValueError, AnswerTooLarge) as error:
             failure = lost(self.account, request, _inner(error), sent=not _never_connected(error))
         raise failure

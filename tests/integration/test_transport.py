@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -349,13 +350,27 @@ async def test_the_throttle_is_awaited_before_every_request_and_outside_the_time
     assert log == ["wait", "/a", "wait", "/b"]
 
 
+async def test_waiting_for_the_turn_is_no_part_of_what_an_answer_took():
+    async def throttle() -> None:
+        await asyncio.sleep(0.3)
+
+    async def at_once(request: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    async with serving(at_once) as server:
+        transport, began = AsyncTransport("acc", server.url, throttle=throttle), time.monotonic()
+        answered = await transport.run(one())
+        await transport.close()
+    assert 0 < answered.took <= time.monotonic() - began - 0.3
+
+
 async def test_waiting_for_a_connection_of_the_pool_has_no_effect():
     async def slow(request: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2)
         return web.Response()
 
     async with serving(slow) as server:
-        transport = AsyncTransport("acc", server.url, timeout=2, connect_timeout=0.1, connections=1)
+        transport = AsyncTransport("acc", server.url, timeout=10, connect_timeout=0.7, connections=1)
         results = await asyncio.gather(transport.run(one()), transport.run(one()), return_exceptions=True)
         await transport.close()
         assert len(server.seen) == 1

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -229,9 +228,8 @@ class ETerminProtocol:
         self, request: Request, parse: Callable[[Fields], Item | None], *, or_none: bool = False
     ) -> Conversation[_Rows[Item]]:
         """Return what an answer's rows say. :param or_none: 404 stands for no rows."""
-        began = time.monotonic()
         response: Response = yield request
-        read_at = asked_at(response, time.monotonic() - began)
+        read_at = asked_at(response)
         understand = partial(_understood, self.account, request, response, parse, or_none)
         large = len(response.body) > LARGE_BYTES
         items, problems = (yield Aside(understand)) if large else understand()

@@ -74,17 +74,14 @@ def outcome_of(account: str, request: Request, response: Response) -> Fields:
     raise unreadable(account, request, "the answer does not say what became of it")
 
 
-def asked_at(response: Response, took: float) -> datetime:
-    """Return by eTermin's own clock when a request left (UTC, whole seconds); by this machine's where it names none.
-
-    :param took: seconds from then until the answer.
-    """
+def asked_at(response: Response) -> datetime:
+    """Return by eTermin's own clock when a request left (UTC, whole seconds); by this machine's where it names none."""
     try:
         now = parsedate_to_datetime(response.headers.get("date", ""))
     except ValueError:
         now = datetime.now(UTC)
     now = now.astimezone(UTC) if now.tzinfo else now.replace(tzinfo=UTC)
-    return (now - timedelta(seconds=took)).replace(microsecond=0)
+    return (now - timedelta(seconds=response.took)).replace(microsecond=0)
 
 
 def _raise_business_error(account: str, request: Request, document: Any) -> None:

@@ -43,11 +43,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete answer. Header names are lower case."""
+    """A complete answer. Header names are lower case.
+
+    :param took: seconds since the request left, the waiting for its turn not counted.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    took: float = 0.0
 
     def json(self) -> Any:
         """Decode the body.
